@@ -1,0 +1,108 @@
+/** `auth serve`: start, say where, stop on a signal. */
+import { type Logger, pino } from 'pino';
+import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { DataFolderInUse } from '../data-folder.ts';
+import type { Administrator } from '../postgres/administrator.ts';
+import { EmbeddedPostgresError } from '../postgres/embedded.ts';
+import { DecryptionError } from '../postgres/keys.ts';
+import { MigrationError } from '../postgres/migrate.ts';
+import { type Server, startServer } from '../server.ts';
+
+/** sysexits.h: EX_CONFIG */
+export const EXIT_CONFIGURATION = 78;
+/** A signal that arrives twice within this (npm and the terminal both pass it on) is one. */
+const SAME_SIGNAL_MS = 1_000;
+
+/** Reads the configuration or ends the process with status 78 after saying all that is wrong with it. */
+export function configOrExit(): { readonly config: Config; readonly warnings: readonly string[] } {
+  try {
+    return loadConfig(process.env, process.cwd());
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(
+      `auth cannot start, because of its configuration:\n${error.problems.map((problem) => `  - ${problem}\n`).join('')}`,
+    );
+    process.exit(EXIT_CONFIGURATION);
+  }
+}
+
+/** Errors whose message is for the operator, and whose stack says nothing more. */
+export function isForOperator(error: unknown): error is Error {
+  const kinds = [EmbeddedPostgresError, DataFolderInUse, MigrationError, DecryptionError];
+  return (
+    kinds.some((kind) => error instanceof kind) || (error instanceof Error && 'code' in error && /^E(ADDR|ACCES)/.test(String(error.code)))
+  );
+}
+
+export async function serve(): Promise<void> {
+  const isTerminal = process.stdout.isTTY === true;
+  const log: Logger = pino({
+    level: isTerminal ? 'warn' : 'info',
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (level) => ({ level }) },
+  });
+  const { config, warnings } = configOrExit();
+  for (const warning of warnings) log.warn(warning);
+  const fail = (error: unknown) => {
+    if (isForOperator(error)) process.stderr.write(`auth cannot start: ${error.message}\n`);
+    else log.fatal({ err: error }, 'auth cannot start');
+    process.exit(1);
+  };
+  try {
+    const startedAt = performance.now();
+    const server = await startServer(config, log);
+    stopOnSignal(server, log);
+    const ms = Math.round(performance.now() - startedAt);
+    if (isTerminal) process.stdout.write(summary(server, config));
+    else log.info({ url: server.url, issuer: config.issuer, database: server.database, ms }, 'listening');
+    const administrator = await server.prepared;
+    if (administrator) announceSecret(administrator, server.url, isTerminal ? undefined : log);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function summary(server: Server, config: Config): string {
+  return `
+  auth is running
+
+    URL        ${server.url}
+    Issuer     ${config.issuer}
+    Database   ${server.database}
+    Admin      client "${config.adminClientId}"
+    Docs       docs/get_token.md, docs/client.md, docs/config.md
+
+`;
+}
+
+/** Shown once: only its hash is kept. */
+function announceSecret({ clientId, generatedSecret }: Administrator, url: string, log: Logger | undefined): void {
+  if (generatedSecret === undefined) return;
+  const curl = `curl -u '${clientId}:${generatedSecret}' -d grant_type=client_credentials ${url}/token`;
+  if (log) log.info({ client_id: clientId, client_secret: generatedSecret, curl }, 'administrator created; the secret is shown only now');
+  else
+    process.stdout.write(`  The administrator's secret, shown only now:\n\n    ${generatedSecret}\n\n  A first token:\n\n    ${curl}\n\n`);
+}
+
+function stopOnSignal(server: Server, log: Logger): void {
+  let first: number | undefined;
+  const onSignal = (signal: NodeJS.Signals) => {
+    const now = performance.now();
+    if (first !== undefined) {
+      if (now - first < SAME_SIGNAL_MS) return;
+      server.abandon();
+      process.exit(1);
+    }
+    first = now;
+    log.info({ signal }, 'stopping');
+    server.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.fatal({ err: error }, 'could not stop cleanly');
+        process.exit(1);
+      },
+    );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal);
+}

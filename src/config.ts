@@ -1,0 +1,256 @@
+/** The environment becomes one frozen {@link Config}; every problem is reported at once (docs/config.md). */
+import { readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import { join, resolve } from 'node:path';
+import { parseEnv } from 'node:util';
+import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
+import { SIGNING_ALGS, type SigningAlg } from './core/signing-key.ts';
+
+/** A secret that a person chose is refused below this length (docs/decisions/0006). */
+export const CHOSEN_SECRET_CHARACTERS_MIN = 32;
+
+export interface Config {
+  /** `undefined`: the server starts its own private PostgreSQL in {@link Config.dataDir} */
+  readonly databaseUrl: string | undefined;
+  /** absolute path */
+  readonly dataDir: string;
+  readonly host: string;
+  readonly port: number;
+  /** no trailing slash */
+  readonly issuer: string;
+  readonly accessTokenTtlSeconds: number;
+  readonly signingAlg: SigningAlg;
+  /** 32 bytes each: the first encrypts, all decrypt. Empty: generated into the data folder */
+  readonly encryptionKeys: readonly Buffer[];
+  readonly adminClientId: string;
+  readonly adminClientSecret: string | undefined;
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** peers whose `X-Forwarded-For` is believed */
+  readonly trustedProxies: BlockList | undefined;
+}
+
+/** Every variable that exists: what it is for, and an example that would be accepted. `.env.example` and docs/config.md have the same rows. */
+export const VARIABLES: ReadonlyMap<string, string> = new Map([
+  ['DATABASE_URL', 'postgres://auth:secret@localhost:5432/auth'],
+  ['AUTH_DATA_DIR', './data'],
+  ['AUTH_HOST', '127.0.0.1'],
+  ['AUTH_PORT', '8080'],
+  ['AUTH_ISSUER', 'https://auth.example.com'],
+  ['AUTH_ACCESS_TOKEN_TTL', '3600'],
+  ['AUTH_SIGNING_ALG', 'ES256'],
+  ['AUTH_ENCRYPTION_KEY', 'the output of: openssl rand -base64 32'],
+  ['AUTH_ADMIN_CLIENT_ID', 'admin'],
+  ['AUTH_ADMIN_CLIENT_SECRET', 'the output of: openssl rand -hex 32'],
+  ['AUTH_TLS_CERT', 'AUTH_TLS_CERT_FILE=/etc/auth/tls.crt'],
+  ['AUTH_TLS_KEY', 'AUTH_TLS_KEY_FILE=/etc/auth/tls.key'],
+  ['AUTH_TRUSTED_PROXIES', '10.0.0.0/8,192.168.1.10'],
+  ['AUTH_INSECURE_HTTP', 'true'],
+]);
+
+/** What Kubernetes puts into every pod beside a Service called `auth`. */
+const KUBERNETES_SERVICE = /^AUTH_(SERVICE_(HOST|PORT).*|PORT_\d+_.*)$/;
+
+/** Everything that is wrong with the environment; never contains a value of a variable. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`configuration: ${problems.join('; ')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * @param directory where a `.env` file may lie and what relative paths start from
+ * @throws ConfigError with all problems
+ */
+export function loadConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  directory: string,
+): { readonly config: Config; readonly warnings: readonly string[] } {
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const values = readValues(withDotEnv(environment, directory, problems), directory, problems, warnings);
+  const problem = (name: string, text: string): undefined => {
+    problems.push(`${name} ${text}, for example: ${VARIABLES.get(name) ?? ''}`);
+    return undefined;
+  };
+  /** One of the values that `parse` accepts, or the default; a problem otherwise. */
+  function read<T>(name: string, fallback: T, expected: string, parse: (value: string) => T | undefined): T {
+    const value = values.get(name);
+    if (value === undefined) return fallback;
+    return parse(value) ?? problem(name, `must be ${expected}`) ?? fallback;
+  }
+
+  const databaseUrl = read('DATABASE_URL', undefined, 'a postgres:// URL', parseDatabaseUrl);
+  const port = read('AUTH_PORT', 8080, 'a port from 1 to 65535', (value) => parseInteger(value, 1, 65_535));
+  const host = read('AUTH_HOST', '127.0.0.1', 'an address or a host name', (value) =>
+    /^[A-Za-z0-9.:_-]+$/.test(value) ? value : undefined,
+  );
+  const tls = parseTls(values, problem);
+  const trustedProxies = read('AUTH_TRUSTED_PROXIES', undefined, 'a comma-separated list of addresses and CIDR blocks', parseBlocks);
+  const insecureHttp = read('AUTH_INSECURE_HTTP', false, 'true or false', parseBoolean);
+  if (!isLoopback(host) && !tls && !trustedProxies && !insecureHttp) {
+    problems.push(
+      'AUTH_HOST is not a loopback address and there is no TLS: set AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE, or AUTH_TRUSTED_PROXIES (the proxy that ends TLS), ' +
+        'or AUTH_INSECURE_HTTP=true if the network is private',
+    );
+  }
+  const encryptionKeys = read('AUTH_ENCRYPTION_KEY', [], '32 bytes in base64 (several: comma-separated)', parseKeys);
+  if (values.has('DATABASE_URL') && !values.has('AUTH_ENCRYPTION_KEY')) problem('AUTH_ENCRYPTION_KEY', 'is required with DATABASE_URL');
+  const config: Config = Object.freeze({
+    databaseUrl,
+    dataDir: resolve(directory, values.get('AUTH_DATA_DIR') ?? 'data'),
+    host,
+    port,
+    issuer: read('AUTH_ISSUER', `${tls ? 'https' : 'http'}://localhost:${port}`, ISSUER_EXPECTED, parseIssuer),
+    accessTokenTtlSeconds: read('AUTH_ACCESS_TOKEN_TTL', 3600, `seconds, from 1 to ${ACCESS_TOKEN_TTL_MAX_SECONDS}`, (value) =>
+      parseInteger(value, 1, ACCESS_TOKEN_TTL_MAX_SECONDS),
+    ),
+    signingAlg: read('AUTH_SIGNING_ALG', 'ES256', `one of ${SIGNING_ALGS.join(', ')}`, (value) =>
+      SIGNING_ALGS.find((alg) => alg === value),
+    ),
+    encryptionKeys,
+    adminClientId: read('AUTH_ADMIN_CLIENT_ID', 'admin', '1 to 128 letters, digits, ".", "_", "~", "-"', (value) =>
+      CLIENT_ID_PATTERN.test(value) ? value : undefined,
+    ),
+    adminClientSecret: read(
+      'AUTH_ADMIN_CLIENT_SECRET',
+      undefined,
+      `at least ${CHOSEN_SECRET_CHARACTERS_MIN} printable ASCII characters without spaces`,
+      (value) => (new RegExp(`^[\\x21-\\x7e]{${CHOSEN_SECRET_CHARACTERS_MIN},1024}$`).test(value) ? value : undefined),
+    ),
+    tls,
+    trustedProxies,
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { config, warnings };
+}
+
+function withDotEnv(
+  environment: Readonly<Record<string, string | undefined>>,
+  directory: string,
+  problems: string[],
+): Readonly<Record<string, string | undefined>> {
+  try {
+    return { ...parseEnv(readFileSync(join(directory, '.env'), 'utf8')), ...environment };
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) problems.push('.env cannot be read');
+    return environment;
+  }
+}
+
+/** Known variables with their values; `NAME_FILE` read; empty counts as not set; unknown `AUTH_` names are problems. */
+function readValues(
+  environment: Readonly<Record<string, string | undefined>>,
+  directory: string,
+  problems: string[],
+  warnings: string[],
+): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  for (const [given, value] of Object.entries(environment)) {
+    const isFile = given.endsWith('_FILE') && VARIABLES.has(given.slice(0, -'_FILE'.length));
+    const name = isFile ? given.slice(0, -'_FILE'.length) : given;
+    if (KUBERNETES_SERVICE.test(given) || (given === 'AUTH_PORT' && /^[a-z]+:\/\//.test(value ?? ''))) {
+      warnings.push(`${given} was set by Kubernetes for a Service called "auth" and is ignored (enableServiceLinks: false avoids it)`);
+    } else if (!VARIABLES.has(name)) {
+      if (given.startsWith('AUTH_')) problems.push(`${given} is not a known variable${didYouMean(given)}`);
+    } else if (value === undefined || value === '') {
+    } else if (!isFile) {
+      values.set(name, value);
+    } else if (environment[name]) {
+      problems.push(`${name} and ${given} are both set: keep one`);
+    } else {
+      try {
+        values.set(name, readFileSync(resolve(directory, value), 'utf8').replace(/\r?\n$/, ''));
+      } catch {
+        problems.push(`${given} names a file that cannot be read`);
+      }
+    }
+  }
+  return values;
+}
+
+function didYouMean(name: string): string {
+  const bare = name.replace(/_FILE$/, '');
+  const nearest = [...VARIABLES.keys()]
+    .map((known) => ({ known, distance: editDistance(bare, known) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return nearest && nearest.distance <= 4 ? `; did you mean ${nearest.known}?` : '; docs/config.md lists them all';
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+const ISSUER_EXPECTED = 'an https:// URL without query, fragment and trailing slash (http:// for a loopback host only)';
+
+/** RFC 8414 §2: https, no query, no fragment. */
+function parseIssuer(value: string): string | undefined {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (!url || /[?#]/.test(value) || url.username || url.password || value.endsWith('/')) return undefined;
+  // What is compared byte for byte elsewhere must not be rewritten by anybody's URL parser.
+  if (url.href !== value && url.href !== `${value}/`) return undefined;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? value : undefined;
+}
+
+function isLoopback(host: string): boolean {
+  return (
+    host === 'localhost' ||
+    host.endsWith('.localhost') ||
+    host === '::1' ||
+    host === '[::1]' ||
+    (isIP(host) === 4 && host.startsWith('127.'))
+  );
+}
+
+function parseDatabaseUrl(value: string): string | undefined {
+  return /^postgres(ql)?:\/\//.test(value) && URL.canParse(value) ? value : undefined;
+}
+
+function parseInteger(value: string, min: number, max: number): number | undefined {
+  const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
+  return number >= min && number <= max ? number : undefined;
+}
+
+function parseBoolean(value: string): boolean | undefined {
+  return value === 'true' ? true : value === 'false' ? false : undefined;
+}
+
+function parseKeys(value: string): readonly Buffer[] | undefined {
+  const keys = value.split(',').map((part) => part.trim());
+  // Buffer.from skips what is not base64, so a truncated key would pass without the pattern.
+  return keys.every((key) => /^[A-Za-z0-9+/_-]{43}=?$/.test(key)) ? keys.map((key) => Buffer.from(key, 'base64')) : undefined;
+}
+
+function parseBlocks(value: string): BlockList | undefined {
+  const blocks = new BlockList();
+  for (const entry of value.split(',').map((part) => part.trim())) {
+    const [address = '', prefix] = entry.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    const bits = parseInteger(prefix ?? (family === 'ipv6' ? '128' : '32'), 0, family === 'ipv6' ? 128 : 32);
+    if (isIP(address) === 0 || bits === undefined) return undefined;
+    blocks.addSubnet(address, bits, family);
+  }
+  return blocks;
+}
+
+function parseTls(values: ReadonlyMap<string, string>, problem: (name: string, text: string) => undefined): Config['tls'] {
+  const cert = values.get('AUTH_TLS_CERT');
+  const key = values.get('AUTH_TLS_KEY');
+  if (cert === undefined && key === undefined) return undefined;
+  if (!cert?.includes('-----BEGIN CERTIFICATE-----')) problem('AUTH_TLS_CERT', 'must be a certificate chain in PEM');
+  if (!key?.includes('PRIVATE KEY-----')) problem('AUTH_TLS_KEY', 'must be a private key in PEM');
+  return { cert: cert ?? '', key: key ?? '' };
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -1,0 +1,25 @@
+/** Bearer tokens at this server's own doors, RFC 6750: the management endpoints and `/introspect`. */
+
+import type { AccessTokenRecord } from './access-token.ts';
+import { BearerError } from './errors.ts';
+import type { AccessTokenStore } from './ports.ts';
+import { couldBeAccessToken, hashToken } from './reference-token.ts';
+
+/**
+ * @param accepted any one of these scopes opens the door; the first is the one named in the refusal
+ * @param now epoch seconds
+ * @throws BearerError `invalid_token` — unknown, expired or revoked; `insufficient_scope`
+ */
+export async function authorizeBearer(
+  presented: string,
+  accepted: readonly [string, ...string[]],
+  now: number,
+  tokens: AccessTokenStore,
+): Promise<AccessTokenRecord> {
+  const found = couldBeAccessToken(presented) ? await tokens.find(hashToken(presented), now) : undefined;
+  if (!found || found.revoked) throw new BearerError('invalid_token', 'the access token is not valid');
+  if (!accepted.some((scope) => found.record.scope.includes(scope))) {
+    throw new BearerError('insufficient_scope', 'the access token lacks the scope that this needs', accepted[0]);
+  }
+  return found.record;
+}

@@ -1,0 +1,69 @@
+/** Client authentication at the token, revocation and introspection endpoints, RFC 6749 §2.3. */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { type AuthMethod, CLIENT_ID_PATTERN } from './clients.ts';
+import { OAuthError } from './errors.ts';
+import type { ClientDirectory, KnownClient } from './ports.ts';
+
+/** What a request presented. */
+export interface ClientCredentials {
+  readonly method: AuthMethod;
+  readonly clientId: string;
+  /** what may be the secret: a Basic password counts as it is and form-decoded (docs/decisions/0005); empty with `none` */
+  readonly secrets: readonly string[];
+}
+
+/** 256 bits in base64url, 43 characters: what makes one SHA-256 enough as its verifier. */
+export function mintClientSecret(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/** @see ClientSecret.verifier */
+export function secretVerifier(secret: string): string {
+  return `sha256:${digest(secret).toString('base64url')}`;
+}
+
+/** Stands in for an unknown client's secrets, so that a refusal costs the same whether the client exists or not. */
+const NOBODY = randomBytes(32);
+
+/**
+ * The client that the credentials belong to. A wrong secret, an unknown id, an expired secret and a disabled client take the same
+ * path and get the same answer.
+ *
+ * @param now epoch seconds
+ * @throws OAuthError `invalid_client` — RFC 6749 §5.2
+ */
+export async function authenticateClient(credentials: ClientCredentials, now: number, clients: ClientDirectory): Promise<KnownClient> {
+  // What cannot be an id is not shown to the store, which would take offence at a NUL.
+  const known = await clients.find(CLIENT_ID_PATTERN.test(credentials.clientId) ? credentials.clientId : '-');
+  const proven = provesSecret(credentials.secrets, known, now);
+  if (!known || known.client.disabled) throw refusal(known ? 'client is disabled' : 'unknown client');
+  if (credentials.method === 'none') {
+    if (known.client.authMethod !== 'none') throw refusal('no secret was sent');
+    return known;
+  }
+  if (!proven) throw refusal('wrong or expired secret');
+  // Only who has proven the secret learns the registered method: no silent change of it (RFC 7591 §2).
+  if (known.client.authMethod !== credentials.method) {
+    throw new OAuthError('invalid_client', `the client is registered for ${known.client.authMethod}`);
+  }
+  return known;
+}
+
+function provesSecret(presented: readonly string[], known: KnownClient | undefined, now: number): boolean {
+  const live = known?.client.secrets.filter((secret) => !secret.expiresAt || secret.expiresAt.getTime() > now * 1000) ?? [];
+  const verifiers = live.length > 0 ? live.map((secret) => Buffer.from(secret.verifier.slice('sha256:'.length), 'base64url')) : [NOBODY];
+  let proven = false;
+  for (const secret of presented) {
+    const digested = digest(secret);
+    for (const verifier of verifiers) proven = (verifier.length === digested.length && timingSafeEqual(verifier, digested)) || proven;
+  }
+  return proven;
+}
+
+function digest(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+function refusal(reason: string): OAuthError {
+  return new OAuthError('invalid_client', 'client authentication failed', reason);
+}

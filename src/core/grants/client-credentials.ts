@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import { ACCESS_JWT_TYP, type AccessTokenRecord, accessTokenClaims } from '../access-token.ts';
+import { OAuthError } from '../errors.ts';
+import { type AccessToken, hashToken, mintReferenceToken } from '../reference-token.ts';
+import { narrowScope, ownScopes } from '../scope.ts';
+import { signJwt } from '../signing-key.ts';
+import type { TokenDeps, TokenRequest, TokenResponse } from '../token.ts';
+
+/**
+ * Client credentials grant, RFC 6749 §4.4.
+ *
+ * @returns the §5.1 body; never a refresh token (§4.4.3)
+ * @throws OAuthError `unauthorized_client` — a public client (§4.4: confidential clients only)
+ * @throws OAuthError `invalid_scope` — see {@link narrowScope}
+ */
+export async function clientCredentials({ client, asOfSeq, params, now }: TokenRequest, deps: TokenDeps): Promise<TokenResponse> {
+  if (client.authMethod === 'none') throw new OAuthError('unauthorized_client', 'the client must be confidential');
+  const scope = narrowScope(params.get('scope'), client.scope);
+  const ttlSeconds = client.accessTokenTtlSeconds ?? deps.accessTokenTtlSeconds;
+  const issued = {
+    jti: randomUUID(),
+    clientId: client.id,
+    subject: client.id,
+    scope,
+    audience: audienceOf(client.audience, scope, deps.issuer),
+    claims: client.claims,
+    issuedAt: now,
+    expiresAt: now + ttlSeconds,
+    issuedSeq: asOfSeq,
+  };
+  const accessToken = client.accessTokenFormat === 'jwt' ? await mintJwt(issued, deps) : mintReferenceToken();
+  await deps.tokens.insert({ ...issued, tokenHash: hashToken(accessToken) });
+  return { access_token: accessToken, token_type: 'Bearer', expires_in: ttlSeconds, ...(scope.length > 0 && { scope: scope.join(' ') }) };
+}
+
+/** RFC 9068 §3: the issuer is the default, and always where an `auth:*` scope is granted, because those mean its own API. */
+function audienceOf(registered: readonly string[], scope: readonly string[], issuer: string): readonly string[] {
+  if (registered.length > 0 && (ownScopes(scope).length === 0 || registered.includes(issuer))) return registered;
+  return [...registered, issuer];
+}
+
+async function mintJwt(issued: Omit<AccessTokenRecord, 'tokenHash'>, { signingKeys, issuer }: TokenDeps): Promise<AccessToken> {
+  return (await signJwt(await signingKeys.current(), ACCESS_JWT_TYP, accessTokenClaims(issued, issuer))) as AccessToken;
+}

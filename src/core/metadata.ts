@@ -1,0 +1,23 @@
+import type { SigningAlg } from './signing-key.ts';
+import { GRANT_TYPES } from './token.ts';
+
+const CONFIDENTIAL = ['client_secret_basic', 'client_secret_post'];
+
+/**
+ * Authorization server metadata, RFC 8414 §2: only what is there. `response_types_supported` would be empty, and empty arrays are
+ * omitted (§3.2).
+ */
+export function authorizationServerMetadata(issuer: string, signingAlg: SigningAlg): Readonly<Record<string, unknown>> {
+  return {
+    issuer,
+    token_endpoint: `${issuer}/token`,
+    token_endpoint_auth_methods_supported: CONFIDENTIAL,
+    grant_types_supported: GRANT_TYPES,
+    introspection_endpoint: `${issuer}/introspect`,
+    introspection_endpoint_auth_methods_supported: CONFIDENTIAL,
+    introspection_signing_alg_values_supported: [signingAlg],
+    revocation_endpoint: `${issuer}/revoke`,
+    revocation_endpoint_auth_methods_supported: [...CONFIDENTIAL, 'none'],
+    jwks_uri: `${issuer}/jwks`,
+  };
+}

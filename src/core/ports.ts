@@ -1,0 +1,72 @@
+/** Everything that the core needs from outside, on one page. Adapters throw {@link Unavailable} for an outage, never an invented answer. */
+import type { AccessTokenRecord } from './access-token.ts';
+import type { Client, ClientSecret, ClientSettings } from './clients.ts';
+import type { TokenHash } from './reference-token.ts';
+import type { PublicJwk, SigningKey } from './signing-key.ts';
+
+/** A store that does not answer, or whose answer is unknown: 503 with `Retry-After`, and nothing may be concluded from it. */
+export class Unavailable extends Error {}
+
+/** A client as of a position in the change log, so that an issue racing with a cut-off loses (docs/architecture.md). */
+export interface KnownClient {
+  readonly client: Client;
+  /** last sequence number of the change log in the snapshot that the record was read from */
+  readonly asOfSeq: number;
+}
+
+export interface ClientDirectory {
+  /** @returns `undefined` for an id that was never given or whose client was deleted */
+  find(clientId: string): Promise<KnownClient | undefined>;
+}
+
+/** Who makes a management change, and from where: goes to the audit. */
+export interface Actor {
+  readonly clientId: string;
+  readonly scope: readonly string[];
+  /** `undefined`: the server itself, at its start */
+  readonly address: string | undefined;
+}
+
+/** Each call is one transaction with its change-log and audit rows, or nothing. */
+export interface ClientAdministration {
+  /** in the order of client ids, after `after`; without secrets' verifiers being of any use to a caller */
+  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<readonly Client[]>;
+  /** @returns `undefined` when the id is in use or was used by a deleted client */
+  insert(id: string, settings: ClientSettings, secret: NewSecret | undefined, actor: Actor): Promise<Client | undefined>;
+  /**
+   * @param change from the locked current record to the new settings; may throw to refuse. Turning `disabled` on ends all tokens of the client.
+   * @returns `undefined` when there is no such client
+   */
+  update(id: string, change: (current: Client) => ClientSettings, actor: Actor): Promise<Client | undefined>;
+  /** Ends all tokens of the client; its id is never given again. @param check may throw to refuse */
+  delete(id: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
+  addSecret(id: string, secret: NewSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
+  /** Ends no token. */
+  removeSecret(id: string, secretId: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
+}
+
+export interface NewSecret {
+  readonly name: string | undefined;
+  /** see {@link ClientSecret.verifier} */
+  readonly verifier: string;
+  readonly expiresAt: Date | undefined;
+}
+
+export interface AccessTokenStore {
+  /** Resolves once the record is durable. */
+  insert(record: AccessTokenRecord): Promise<void>;
+  /**
+   * @param now epoch seconds
+   * @returns `undefined` for a token that was never issued or has expired
+   */
+  find(tokenHash: TokenHash, now: number): Promise<{ readonly record: AccessTokenRecord; readonly revoked: boolean } | undefined>;
+  /** Appends to the change log; resolves once that is durable. Idempotent. */
+  revoke(record: AccessTokenRecord): Promise<void>;
+}
+
+export interface SigningKeys {
+  /** the key that signs now */
+  current(): Promise<SigningKey>;
+  /** all that a verifier may need, the signing key first */
+  all(): Promise<readonly PublicJwk[]>;
+}

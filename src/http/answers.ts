@@ -1,0 +1,23 @@
+/** The one place where answers are made: srvx's response is built without Node's global `Response`, which costs 60 µs more. */
+import { FastResponse } from 'srvx';
+
+type Headers = Readonly<Record<string, string>>;
+
+/** RFC 6749 §5.1 asks for both, on every answer that may carry a token, a secret or a verdict. */
+const NO_STORE: Headers = { 'cache-control': 'no-store', pragma: 'no-cache' };
+const SAFE: Headers = { 'x-content-type-options': 'nosniff' };
+
+/** @param headers may replace the `no-store` by a `cache-control` of their own */
+export function json(body: unknown, status = 200, headers: Headers = {}): Response {
+  return answer(JSON.stringify(body), 'application/json', status, headers);
+}
+
+/** A body of another media type: a bare JWT, a problem document. */
+export function answer(body: string, contentType: string, status = 200, headers: Headers = {}): Response {
+  const caching = headers['cache-control'] === undefined ? NO_STORE : {};
+  return new FastResponse(body, { status, headers: { ...SAFE, ...caching, 'content-type': contentType, ...headers } });
+}
+
+export function empty(status: number, headers: Headers = {}): Response {
+  return new FastResponse(null, { status, headers: { ...SAFE, ...NO_STORE, ...headers } });
+}

@@ -1,0 +1,105 @@
+/** Every route, in one list; what they share: the gate before the start is done, methods, errors. */
+
+import type { BlockList } from 'node:net';
+import { Hono } from 'hono';
+import type { Logger } from 'pino';
+import type { ServerRequest } from 'srvx';
+import type { IntrospectDeps } from '../core/introspect.ts';
+import { type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
+import type { SigningAlg } from '../core/signing-key.ts';
+import type { TokenDeps } from '../core/token.ts';
+import { sourceAddress } from './address.ts';
+import { clientRoutes } from './clients.ts';
+import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
+import { live, ready } from './health.ts';
+import { introspectEndpoint } from './introspect.ts';
+import { jwks } from './jwks.ts';
+import { metadata } from './metadata.ts';
+import { revokeEndpoint } from './revoke.ts';
+import type { FailureThrottle } from './throttle.ts';
+import { tokenEndpoint } from './token.ts';
+
+/** What the endpoints need. */
+export interface HttpDeps extends TokenDeps, IntrospectDeps {
+  readonly clients: ClientDirectory;
+  readonly administration: ClientAdministration;
+  readonly signingAlg: SigningAlg;
+  readonly throttle: FailureThrottle;
+  readonly trustedProxies: BlockList | undefined;
+  /** epoch seconds */
+  readonly clock: () => number;
+  /** Resolves when the stores answer. @throws Unavailable */
+  readonly probe: () => Promise<void>;
+  readonly log: Logger;
+}
+
+/** One request: read once, passed on as data. */
+export interface Call {
+  readonly request: Request;
+  readonly authorization: string | null;
+  readonly address: string;
+  /** epoch seconds, the same for all of the request */
+  readonly now: number;
+  /** of the path, decoded */
+  readonly param: (name: string) => string;
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly style: ErrorStyle;
+  readonly answer: (call: Call, deps: HttpDeps) => Response | Promise<Response>;
+}
+
+/** Relative to the issuer. docs/conformance.md has a row for each; a test sees to it. */
+export const ROUTES: readonly Route[] = [
+  { method: 'POST', path: '/token', style: 'oauth', answer: tokenEndpoint },
+  { method: 'POST', path: '/introspect', style: 'oauth', answer: introspectEndpoint },
+  { method: 'POST', path: '/revoke', style: 'oauth', answer: revokeEndpoint },
+  { method: 'GET', path: '/jwks', style: 'oauth', answer: jwks },
+  ...clientRoutes,
+];
+
+const METADATA_PATH = '/.well-known/oauth-authorization-server';
+
+/** At the listener's root, wherever the issuer is. */
+export const ROOT_ROUTES: readonly Route[] = [
+  { method: 'GET', path: METADATA_PATH, style: 'oauth', answer: metadata },
+  { method: 'GET', path: '/health/live', style: 'oauth', answer: live },
+  { method: 'GET', path: '/health/ready', style: 'oauth', answer: ready },
+];
+
+/** @param deps `undefined` while the start is not done: live, but every answer that needs a store is 503 */
+export function buildApp(issuer: string, log: Logger, deps: () => HttpDeps | undefined): Hono {
+  const app = new Hono();
+  const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
+  const routes = [
+    ...ROUTES.map((route) => ({ ...route, path: issuerPath + route.path })),
+    // RFC 8414 §3.1: the well-known part is inserted before the issuer's path.
+    ...ROOT_ROUTES.map((route) => (route.path === METADATA_PATH ? { ...route, path: METADATA_PATH + issuerPath } : route)),
+  ];
+  for (const route of routes) {
+    app.on(route.method, route.path, async (c) => {
+      try {
+        return await respond(route, c.req.raw, (name) => c.req.param(name) ?? '', deps());
+      } catch (error) {
+        return errorResponse(error, route.style, log);
+      }
+    });
+  }
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const here = routes.filter((route) => route.path === path);
+    const allow = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
+    app.all(path, () => errorResponse(new HttpError(405, 'this method is not allowed here', { allow }), here[0]?.style ?? 'oauth', log));
+  }
+  app.notFound(() => errorResponse(new HttpError(404, 'there is nothing at this path'), 'oauth', log));
+  app.onError((error) => errorResponse(error, 'oauth', log));
+  return app;
+}
+
+function respond(route: Route, request: Request, param: Call['param'], deps: HttpDeps | undefined): Response | Promise<Response> {
+  if (route.answer === live) return live();
+  if (!deps) throw new Unavailable('the start is not done');
+  const address = sourceAddress(request as ServerRequest, deps.trustedProxies);
+  return route.answer({ request, authorization: request.headers.get('authorization'), address, now: deps.clock(), param }, deps);
+}

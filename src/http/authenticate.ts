@@ -1,0 +1,22 @@
+/** Client authentication as the token, revocation and introspection endpoints share it. */
+import { authenticateClient } from '../core/client-auth.ts';
+import { OAuthError } from '../core/errors.ts';
+import type { KnownClient } from '../core/ports.ts';
+import type { Call, HttpDeps } from './app.ts';
+import { readClientCredentials } from './credentials.ts';
+
+/**
+ * @throws OAuthError `invalid_client` — nothing presented, or refused; `invalid_request` — see {@link readClientCredentials}
+ * @throws HttpError 429 — too many failures of this client id from this address
+ */
+export async function authenticate(call: Call, params: ReadonlyMap<string, string>, { clients, throttle }: HttpDeps): Promise<KnownClient> {
+  const credentials = readClientCredentials(call.authorization, params);
+  if (!credentials) throw new OAuthError('invalid_client', 'client authentication is missing');
+  throttle.check(credentials.clientId, call.address, call.now);
+  try {
+    return await authenticateClient(credentials, call.now, clients);
+  } catch (error) {
+    if (error instanceof OAuthError) throttle.recordFailure(credentials.clientId, call.address, call.now);
+    throw error;
+  }
+}

@@ -1,0 +1,69 @@
+/** What a request presents to say who it is: RFC 6749 §2.3.1, RFC 6750 §2.1. */
+import type { ClientCredentials } from '../core/client-auth.ts';
+import { BearerError, OAuthError } from '../core/errors.ts';
+import { formDecode } from './body.ts';
+
+/**
+ * @param authorization the header, of which the listener lets only one through
+ * @returns `undefined` when nothing was presented
+ * @throws OAuthError `invalid_request` — two methods in one request, or a malformed header; `invalid_client` — a method that is not supported
+ */
+export function readClientCredentials(authorization: string | null, params: ReadonlyMap<string, string>): ClientCredentials | undefined {
+  const clientId = params.get('client_id');
+  const clientSecret = params.get('client_secret');
+  if (authorization !== null) {
+    if (clientSecret !== undefined || params.has('client_assertion')) throw twoMethods();
+    const credentials = readBasic(authorization);
+    if (clientId !== undefined && clientId !== credentials.clientId)
+      throw new OAuthError('invalid_request', 'client_id and the Authorization header differ');
+    return credentials;
+  }
+  if (params.has('client_assertion')) {
+    if (clientSecret !== undefined) throw twoMethods();
+    throw new OAuthError('invalid_client', 'client assertions are not supported');
+  }
+  if (clientId === undefined) {
+    if (clientSecret !== undefined) throw new OAuthError('invalid_request', 'client_secret without client_id');
+    return undefined;
+  }
+  if (clientSecret !== undefined) return { method: 'client_secret_post', clientId, secrets: [clientSecret] };
+  return { method: 'none', clientId, secrets: [] };
+}
+
+/**
+ * @returns the token of an `Authorization: Bearer` header; `undefined` when there is none, or another scheme
+ * @throws BearerError `invalid_request` — not of the form of RFC 6750 §2.1
+ */
+export function readBearer(authorization: string | null): string | undefined {
+  if (authorization === null || !/^bearer(?: |$)/i.test(authorization)) return undefined;
+  const token = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(authorization)?.[1];
+  if (token === undefined) throw new BearerError('invalid_request', 'the Authorization header is malformed');
+  return token;
+}
+
+/** Id and secret are form-encoded before they are put together (RFC 6749 §2.3.1), but many clients, curl among them, do not. */
+function readBasic(authorization: string): ClientCredentials {
+  if (!/^basic /i.test(authorization)) throw new OAuthError('invalid_client', 'this authentication scheme is not supported');
+  const userPass = decodeBase64(authorization.slice('basic '.length).trim());
+  const colon = userPass?.indexOf(':') ?? -1;
+  if (userPass === undefined || colon < 0) throw new OAuthError('invalid_request', 'the Authorization header is malformed');
+  const clientId = formDecode(userPass.slice(0, colon));
+  if (clientId === undefined) throw new OAuthError('invalid_request', 'the Authorization header is malformed');
+  const sent = userPass.slice(colon + 1);
+  return { method: 'client_secret_basic', clientId, secrets: [...new Set([formDecode(sent) ?? sent, sent])] };
+}
+
+/** Strict: no other alphabet, no junk, no stray bits in the last character, UTF-8 only. */
+function decodeBase64(text: string): string | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.toString('base64').replace(/=+$/, '') !== text.replace(/={0,2}$/, '')) return undefined;
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function twoMethods(): OAuthError {
+  return new OAuthError('invalid_request', 'more than one way of client authentication was used');
+}

@@ -1,0 +1,16 @@
+import { OAuthError } from '../core/errors.ts';
+import { revoke } from '../core/revoke.ts';
+import { json } from './answers.ts';
+import type { Call, HttpDeps } from './app.ts';
+import { authenticate } from './authenticate.ts';
+import { readForm } from './body.ts';
+
+/** `POST /revoke`, RFC 7009. The empty object: two widespread clients fail on an empty or a non-JSON body. */
+export async function revokeEndpoint(call: Call, deps: HttpDeps): Promise<Response> {
+  const params = await readForm(call.request);
+  const { client } = await authenticate(call, params, deps);
+  const token = params.get('token');
+  if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
+  await revoke(token, client.id, call.now, deps.tokens);
+  return json({});
+}

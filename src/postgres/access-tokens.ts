@@ -1,0 +1,77 @@
+/** Access tokens: rows that are never updated, and the change log that ends them. */
+import type { AccessTokenRecord } from '../core/access-token.ts';
+import type { AccessTokenStore } from '../core/ports.ts';
+import type { TokenHash } from '../core/reference-token.ts';
+import { appendChange } from './changes.ts';
+import type { Db } from './db.ts';
+import { isLongLived } from './partitions.ts';
+
+interface AccessTokenRow {
+  readonly jti: string;
+  readonly client_id: string;
+  readonly subject: string;
+  readonly scope: readonly string[];
+  readonly audience: readonly string[];
+  readonly claims: Readonly<Record<string, unknown>> | null;
+  readonly issued_at: number;
+  readonly expires_at: number;
+  readonly issued_seq: number;
+  readonly revoked: boolean;
+}
+
+export function accessTokenStore(db: Db): AccessTokenStore {
+  return {
+    insert: (record) => insert(db, record),
+    find: (tokenHash, now) => find(db, tokenHash, now),
+    revoke: (record) => appendChange(db, 'token', record.tokenHash, record.expiresAt),
+  };
+}
+
+async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
+  await db.query({
+    name: 'insert-access-token',
+    text: `insert into access_token
+        (token_hash, jti, client_id, subject, scope, audience, claims, issued_at, expires_at, issued_seq, long_lived)
+      values ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8), to_timestamp($9), $10, $11)`,
+    values: [
+      Buffer.from(record.tokenHash, 'base64url'),
+      record.jti,
+      record.clientId,
+      record.subject,
+      record.scope,
+      record.audience,
+      Object.keys(record.claims).length > 0 ? record.claims : null,
+      record.issuedAt,
+      record.expiresAt,
+      record.issuedSeq,
+      isLongLived(record),
+    ],
+  });
+}
+
+/** Row and revocations in one statement, so from one snapshot. */
+async function find(db: Db, tokenHash: TokenHash, now: number): ReturnType<AccessTokenStore['find']> {
+  const [row] = await db.query<AccessTokenRow>({
+    name: 'find-access-token',
+    text: `select t.jti, t.client_id, t.subject, t.scope, t.audience, t.claims, t.issued_seq,
+        extract(epoch from t.issued_at)::bigint as issued_at, extract(epoch from t.expires_at)::bigint as expires_at,
+        exists (select from change c where c.kind = 'token' and c.key = $2)
+          or exists (select from change c where c.kind = 'client' and c.key = t.client_id and c.seq > t.issued_seq) as revoked
+      from access_token t where t.token_hash = $1 and t.expires_at > to_timestamp($3)`,
+    values: [Buffer.from(tokenHash, 'base64url'), tokenHash, now],
+  });
+  if (!row) return undefined;
+  const record: AccessTokenRecord = {
+    tokenHash,
+    jti: row.jti,
+    clientId: row.client_id,
+    subject: row.subject,
+    scope: row.scope,
+    audience: row.audience,
+    claims: row.claims ?? {},
+    issuedAt: row.issued_at,
+    expiresAt: row.expires_at,
+    issuedSeq: row.issued_seq,
+  };
+  return { record, revoked: row.revoked };
+}

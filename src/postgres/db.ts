@@ -1,0 +1,107 @@
+/** The pool, and the line between an outage and a bug: a lost, slow or refusing PostgreSQL is {@link Unavailable}. */
+import pg from 'pg';
+import { Unavailable } from '../core/ports.ts';
+
+export interface Statement {
+  readonly name?: string;
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
+export interface Queries {
+  query<Row extends pg.QueryResultRow>(statement: Statement): Promise<Row[]>;
+}
+
+export interface Db extends Queries {
+  /** One transaction on one connection. Rolled back if `work` throws; if the answer to the commit is lost, the outcome is unknown: {@link Unavailable}. */
+  transaction<T>(work: (tx: Queries) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/**
+ * Waiting for a connection and for an answer together stay below the two seconds within which an outage is to be said. The server's
+ * own time-out is the shorter one, so that a slow statement is cancelled there and not only forgotten here.
+ */
+const CONNECT_TIMEOUT_MS = 700;
+const STATEMENT_TIMEOUT_MS = 900;
+const QUERY_TIMEOUT_MS = 1_000;
+const CONNECTIONS_MAX = 10;
+
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+export function openDb(connection: pg.ClientConfig, onConnectionError: (error: Error) => void): Db {
+  const pool = new pg.Pool({
+    ...connection,
+    max: CONNECTIONS_MAX,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'auth',
+  });
+  // Without a listener, the end of an idle connection (a restart of PostgreSQL) would end this process.
+  pool.on('error', onConnectionError);
+  return {
+    query: (statement) => outageAware(() => run(pool, statement)),
+    transaction: (work) => outageAware(() => inTransaction(pool, work)),
+    close: () => pool.end(),
+  };
+}
+
+async function run<Row extends pg.QueryResultRow>(on: pg.Pool | pg.PoolClient, { name, text, values }: Statement): Promise<Row[]> {
+  const result = await on.query<Row>({ ...(name && { name }), text, values: values as unknown[] });
+  return result.rows;
+}
+
+async function inTransaction<T>(pool: pg.Pool, work: (tx: Queries) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    const result = await work({ query: (statement) => run(client, statement) });
+    await client.query('commit');
+    client.release();
+    return result;
+  } catch (error) {
+    await rollBack(client, error);
+    throw error;
+  }
+}
+
+async function rollBack(client: pg.PoolClient, error: unknown): Promise<void> {
+  // After a time-out or a lost connection the state is unknown: the connection is thrown away, and PostgreSQL rolls back.
+  if (isOutage(error)) return client.release(true);
+  try {
+    await client.query('rollback');
+    client.release();
+  } catch {
+    client.release(true);
+  }
+}
+
+/** Runs `work`; what an outage throws becomes {@link Unavailable}. */
+export async function outageAware<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw isOutage(error) ? new Unavailable('PostgreSQL is unavailable', { cause: error }) : error;
+  }
+}
+
+/**
+ * SQLSTATE classes that say nothing about the request: connection (08), authorization and catalogue as changed under us (28, 3D),
+ * read-only after a fail-over (25006), resources (53), locks and cancellation (55P03, 57), system errors (58, XX), serialization (40).
+ */
+const OUTAGE = /^(08|28|3D|25006|40|53|55P03|57|58|XX)/;
+
+/** Errors of pg and of sockets that never reached PostgreSQL, or whose answer was lost, carry no SQLSTATE. */
+function isOutage(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return OUTAGE.test(error.code ?? '');
+  if (!(error instanceof Error)) return false;
+  const isSystemError = 'code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code);
+  return isSystemError || /timeout|terminated|not queryable|closed the connection|Cannot use a pool/i.test(error.message);
+}
+
+/** Whether a statement failed because the row is already there. */
+export function isUniqueViolation(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '23505';
+}

@@ -1,0 +1,108 @@
+/** Forward-only migrations: numbered SQL files, one transaction each, under an advisory lock. */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import pg from 'pg';
+import { outageAware } from './db.ts';
+
+const MIGRATIONS = new URL('../../../migrations/', import.meta.url);
+const MIGRATION_LOCK = 0x61757468_01n;
+const POSTGRESQL_VERSION_MIN = 140_000;
+
+export interface Migration {
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+  readonly checksum: string;
+}
+
+export interface MigrationStatus {
+  readonly applied: readonly string[];
+  readonly pending: readonly string[];
+}
+
+/** The database cannot be brought to the form that this program needs; the message says why and what to do. */
+export class MigrationError extends Error {}
+
+export function readMigrations(): readonly Migration[] {
+  return readdirSync(MIGRATIONS)
+    .filter((file) => /^\d{6}_[a-z0-9_]+\.sql$/.test(file))
+    .sort()
+    .map((name) => {
+      const sql = readFileSync(new URL(name, MIGRATIONS), 'utf8');
+      return { version: Number(name.slice(0, 6)), name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
+    });
+}
+
+/**
+ * Applies what is pending; others that start at the same moment wait and find it done.
+ *
+ * @returns what was applied before and now
+ * @throws MigrationError — PostgreSQL too old, or a file that was applied differs from the one here
+ */
+export async function migrate(connection: pg.ClientConfig): Promise<MigrationStatus> {
+  return withConnection(connection, async (client) => {
+    // A session lock, not one per file: each file commits by itself, and nobody else may come between two of them.
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await client.query(`create table if not exists migration (
+      version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())`);
+    const { applied, pending } = await compare(client);
+    for (const migration of pending) await apply(client, migration);
+    return { applied: [...applied, ...pending.map((migration) => migration.name)], pending: [] };
+  });
+}
+
+/** What `auth migrate --status` shows; changes nothing. */
+export async function migrationStatus(connection: pg.ClientConfig): Promise<MigrationStatus> {
+  return withConnection(connection, async (client) => {
+    const { rows } = await client.query<{ exists: boolean }>("select to_regclass('migration') is not null as exists");
+    if (!rows[0]?.exists) return { applied: [], pending: readMigrations().map((migration) => migration.name) };
+    const { applied, pending } = await compare(client);
+    return { applied, pending: pending.map((migration) => migration.name) };
+  });
+}
+
+async function compare(client: pg.Client): Promise<{ readonly applied: readonly string[]; readonly pending: readonly Migration[] }> {
+  const { rows } = await client.query<{ version: number; name: string; checksum: string }>(
+    'select version, name, checksum from migration order by version',
+  );
+  const migrations = readMigrations();
+  for (const row of rows) {
+    const migration = migrations.find(({ version }) => version === row.version);
+    // A row without a file: a newer version of the program was here. Changes expand before they contract, so this one may go on.
+    if (migration && migration.checksum !== row.checksum) {
+      throw new MigrationError(
+        `${migration.name} was changed after it had been applied: restore the file, and put the change into a new one`,
+      );
+    }
+  }
+  const pending = migrations.filter(({ version }) => !rows.some((row) => row.version === version));
+  return { applied: rows.map((row) => row.name), pending };
+}
+
+async function apply(client: pg.Client, { version, name, sql, checksum }: Migration): Promise<void> {
+  await client.query('begin');
+  try {
+    await client.query(sql);
+    await client.query('insert into migration (version, name, checksum) values ($1, $2, $3)', [version, name, checksum]);
+    await client.query('commit');
+  } catch (error) {
+    await client.query('rollback').catch(() => undefined);
+    throw error;
+  }
+}
+
+/** A connection of its own, without the pool's time-outs: a migration may take long. Ending it frees the lock. */
+async function withConnection<T>(connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  return outageAware(async () => {
+    const client = new pg.Client({ ...connection, connectionTimeoutMillis: 2_000, keepAlive: true, application_name: 'auth migrate' });
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ version: number }>("select current_setting('server_version_num')::int as version");
+      if ((rows[0]?.version ?? 0) < POSTGRESQL_VERSION_MIN) throw new MigrationError('PostgreSQL 14 or newer is needed');
+      return await work(client);
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Partitions of `access_token`, made ahead and dropped behind: rows go with their partition, so there is no DELETE and no janitor.
+ *
+ * A look-up by hash probes every live partition, so there are few: tokens that live a day at most lie in partitions of six hours,
+ * longer ones (up to a year) in partitions of sixty days. What has no partition goes to the default one and is found there as well.
+ */
+import type { AccessTokenRecord } from '../core/access-token.ts';
+import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
+import type { Db, Queries } from './db.ts';
+
+const HOUR = 3_600;
+const DAY = 24 * HOUR;
+const SHORT_LIFE_MAX_SECONDS = DAY;
+
+interface LifeClass {
+  readonly table: string;
+  readonly widthSeconds: number;
+  readonly lifeMaxSeconds: number;
+}
+
+const LIFE_CLASSES: readonly LifeClass[] = [
+  { table: 'access_token_short', widthSeconds: 6 * HOUR, lifeMaxSeconds: SHORT_LIFE_MAX_SECONDS },
+  { table: 'access_token_long', widthSeconds: 60 * DAY, lifeMaxSeconds: ACCESS_TOKEN_TTL_MAX_SECONDS },
+];
+
+/** Made ahead, and kept behind: so long may every node be away, or clocks differ. */
+const MARGIN_SECONDS = 6 * HOUR;
+const MAINTENANCE_LOCK = 0x61757468_02n;
+
+export function isLongLived({ issuedAt, expiresAt }: Pick<AccessTokenRecord, 'issuedAt' | 'expiresAt'>): boolean {
+  return expiresAt - issuedAt > SHORT_LIFE_MAX_SECONDS;
+}
+
+/** Start of each partition that a token issued from `now` until a margin later may need, epoch seconds. */
+export function partitionsNeeded({ widthSeconds, lifeMaxSeconds }: LifeClass, now: number): readonly number[] {
+  const first = Math.floor(now / widthSeconds) * widthSeconds;
+  const last = now + lifeMaxSeconds + MARGIN_SECONDS;
+  return Array.from({ length: Math.floor((last - first) / widthSeconds) + 1 }, (_, index) => first + index * widthSeconds);
+}
+
+/** Makes what is missing and drops what has ended; by one node at a time, judged by the database's clock. Never waits for a lock. */
+export async function maintainPartitions(db: Db): Promise<void> {
+  await db.transaction(async (tx) => {
+    const [state] = await tx.query<{ locked: boolean; now: number }>({
+      text: 'select pg_try_advisory_xact_lock($1) as locked, extract(epoch from clock_timestamp())::bigint as now',
+      values: [MAINTENANCE_LOCK],
+    });
+    if (!state?.locked) return;
+    await tx.query({ text: "set local lock_timeout = '100ms'" });
+    for (const lifeClass of LIFE_CLASSES) await maintainClass(tx, lifeClass, state.now);
+  });
+}
+
+async function maintainClass(tx: Queries, lifeClass: LifeClass, now: number): Promise<void> {
+  const { table, widthSeconds } = lifeClass;
+  const rows = await tx.query<{ name: string }>({
+    text: 'select inhrelid::regclass::text as name from pg_inherits where inhparent = $1::regclass',
+    values: [table],
+  });
+  const existing = new Set(rows.map((row) => row.name));
+  // What went to the default partition while there was none stays there, and its range with it: PostgreSQL refuses to split it off.
+  const astray = await tx.query<{ start: number }>({
+    text: `select distinct floor(extract(epoch from expires_at) / $1)::bigint * $1 as start from ${table}_other`,
+    values: [widthSeconds],
+  });
+  const taken = new Set(astray.map((row) => row.start));
+  for (const start of partitionsNeeded(lifeClass, now)) {
+    const name = `${table}_${start}`;
+    if (existing.has(name) || taken.has(start)) continue;
+    const [from, to] = [timestamp(start), timestamp(start + widthSeconds)];
+    await tx.query({ text: `create table ${name} partition of ${table} for values from (${from}) to (${to})` });
+  }
+  for (const name of existing) {
+    const start = Number(/_(\d+)$/.exec(name)?.[1] ?? Number.NaN);
+    if (start + widthSeconds + MARGIN_SECONDS < now) await tx.query({ text: `drop table ${name}` });
+  }
+}
+
+/** A literal: partition bounds take no parameters. */
+function timestamp(epochSeconds: number): string {
+  return `'${new Date(epochSeconds * 1000).toISOString()}'`;
+}

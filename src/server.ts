@@ -1,0 +1,232 @@
+/** The composition root: configuration → adapters → core → listener. Start, drain, stop. */
+import type { ClientConfig } from 'pg';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import { Unavailable } from './core/ports.ts';
+import { encryptionKey, type Hold, holdDataFolder, writeAdminFile, writeServerFile } from './data-folder.ts';
+import { buildApp, type HttpDeps } from './http/app.ts';
+import { listen } from './http/node-listener.ts';
+import { FailureThrottle } from './http/throttle.ts';
+import { accessTokenStore } from './postgres/access-tokens.ts';
+import { type Administrator, ensureAdministrator } from './postgres/administrator.ts';
+import { clientAdministration, clientDirectory } from './postgres/clients.ts';
+import { connectionOf, ensureDatabase } from './postgres/connect.ts';
+import { type Db, openDb } from './postgres/db.ts';
+import { startEmbeddedPostgres } from './postgres/embedded.ts';
+import { ensureSigningKey, signingKeys } from './postgres/keys.ts';
+import { migrate } from './postgres/migrate.ts';
+import { maintainPartitions } from './postgres/partitions.ts';
+
+const DRAIN_MS = 10_000;
+/** After this the listener opens without a database: live, not ready. */
+const PREPARE_PATIENCE_MS = 3_000;
+const RETRY_MS = 1_000;
+const MAINTENANCE_MS = 3_600_000;
+
+export interface Server {
+  /** where this machine reaches it, with the issuer's path */
+  readonly url: string;
+  /** for the operator: `PostgreSQL 18.4, private, in ./data`, or the host of `DATABASE_URL` */
+  readonly database: string;
+  /** Resolves once PostgreSQL has been reached and prepared; rejects, for good, with what {@link startServer} throws. `undefined`: stopped before */
+  readonly prepared: Promise<Administrator | undefined>;
+  /** Answers what is running (10 s at most), then closes everything. Idempotent. */
+  stop(): Promise<void>;
+  /** Tells the private PostgreSQL to end without waiting for anything. */
+  abandon(): void;
+}
+
+interface Database {
+  readonly connection: ClientConfig;
+  readonly description: string;
+  readonly encryptionKeys: readonly Buffer[];
+  readonly pid: () => number | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * Resolves when the listener is open, which waits a while for the database and then goes on without: live, not ready.
+ *
+ * @throws EmbeddedPostgresError, DataFolderInUse, MigrationError, DecryptionError — with a message for the operator
+ */
+export async function startServer(config: Config, log: Logger): Promise<Server> {
+  const database = config.databaseUrl === undefined ? await openEmbedded(config, log) : openExternal(config, config.databaseUrl);
+  const db = openDb(database.connection, (error) => log.warn({ err: error }, 'lost a connection to PostgreSQL'));
+  let deps: HttpDeps | undefined;
+  let stopping: Promise<void> | undefined;
+  let maintenance: NodeJS.Timeout | undefined;
+
+  async function prepare(): Promise<Administrator | undefined> {
+    while (stopping === undefined) {
+      try {
+        const administrator = await prepareDatabase(config, database, db);
+        deps = httpDeps(config, database, db, log);
+        maintenance = setInterval(() => void maintain(db, log), MAINTENANCE_MS).unref();
+        return administrator;
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        log.warn({ err: error }, 'PostgreSQL cannot be reached: trying again');
+        await delay(RETRY_MS);
+      }
+    }
+    return undefined;
+  }
+
+  try {
+    const prepared = prepare();
+    prepared.catch(() => undefined); // who awaits it hears of it
+    await orAfter(PREPARE_PATIENCE_MS, prepared);
+    const app = buildApp(config.issuer, log, () => deps);
+    const listener = await listen(app, config);
+    const url = localUrl(config, listener.port);
+    if (config.databaseUrl === undefined) await writeServerFile(config.dataDir, url);
+    const close = async () => {
+      clearInterval(maintenance);
+      await listener.drain(DRAIN_MS);
+      await db.close();
+      await database.close();
+    };
+    return {
+      url,
+      database: database.description,
+      prepared,
+      stop: () => (stopping ??= close()),
+      abandon: () => signal(database.pid()),
+    };
+  } catch (error) {
+    stopping = Promise.resolve();
+    await db.close();
+    await database.close();
+    throw error;
+  }
+}
+
+async function openEmbedded(config: Config, log: Logger): Promise<Database> {
+  let postgres = await startEmbeddedPostgres({ dataDir: config.dataDir });
+  const { connection } = postgres;
+  let hold: Hold | undefined;
+  try {
+    hold = await holdDataFolder(connection, config.dataDir);
+    if (postgres.adopted) log.warn({ pid: postgres.pid }, 'adopted the private PostgreSQL of a server that did not stop');
+    const restart = async () => {
+      postgres = await startEmbeddedPostgres({ dataDir: config.dataDir });
+    };
+    const stopSupervising = supervise(() => postgres.pid, log, restart);
+    return {
+      connection,
+      description: `PostgreSQL ${postgres.version}, private, in ${config.dataDir}`,
+      encryptionKeys: config.encryptionKeys.length > 0 ? config.encryptionKeys : [await encryptionKey(config.dataDir)],
+      pid: () => postgres.pid,
+      async close() {
+        await stopSupervising();
+        await hold?.release();
+        await postgres.stop();
+      },
+    };
+  } catch (error) {
+    // Held by another server: its PostgreSQL is not ours to stop.
+    if (hold) await postgres.stop();
+    throw error;
+  }
+}
+
+/** A private PostgreSQL that has died is started again. @returns ends that, after a start that is under way */
+function supervise(pid: () => number, log: Logger, restart: () => Promise<void>): () => Promise<void> {
+  let restarting: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    if (restarting || isAlive(pid())) return;
+    log.error({ pid: pid() }, 'the private PostgreSQL has died: starting it again');
+    restarting = restart()
+      .catch((error: unknown) => log.error({ err: error }, 'the private PostgreSQL could not be started'))
+      .finally(() => {
+        restarting = undefined;
+      });
+  }, RETRY_MS).unref();
+  return async () => {
+    clearInterval(timer);
+    await restarting;
+  };
+}
+
+function openExternal({ encryptionKeys }: Config, databaseUrl: string): Database {
+  const { host } = new URL(databaseUrl);
+  return {
+    connection: connectionOf(databaseUrl),
+    description: `PostgreSQL at ${host || 'a local socket'}`,
+    encryptionKeys,
+    pid: () => undefined,
+    close: async () => undefined,
+  };
+}
+
+async function prepareDatabase(config: Config, { connection, encryptionKeys }: Database, db: Db): Promise<Administrator> {
+  if (config.databaseUrl !== undefined) await ensureDatabase(connection);
+  await migrate(connection);
+  await maintainPartitions(db);
+  await ensureSigningKey(db, config.signingAlg, encryptionKeys);
+  const administrator = await ensureAdministrator(db, config.adminClientId, config.adminClientSecret);
+  if (config.databaseUrl === undefined && administrator.generatedSecret !== undefined) {
+    await writeAdminFile(config.dataDir, administrator.clientId, administrator.generatedSecret);
+  }
+  return administrator;
+}
+
+function httpDeps(config: Config, { encryptionKeys }: Database, db: Db, log: Logger): HttpDeps {
+  return {
+    clients: clientDirectory(db),
+    administration: clientAdministration(db),
+    tokens: accessTokenStore(db),
+    signingKeys: signingKeys(db, encryptionKeys),
+    issuer: config.issuer,
+    accessTokenTtlSeconds: config.accessTokenTtlSeconds,
+    signingAlg: config.signingAlg,
+    throttle: new FailureThrottle(),
+    trustedProxies: config.trustedProxies,
+    clock: () => Math.floor(Date.now() / 1000),
+    probe: async () => void (await db.query({ name: 'probe', text: 'select last_seq from change_log' })),
+    log,
+  };
+}
+
+async function maintain(db: Db, log: Logger): Promise<void> {
+  try {
+    await maintainPartitions(db);
+  } catch (error) {
+    log.warn({ err: error }, 'partitions could not be maintained: trying again in an hour');
+  }
+}
+
+function localUrl({ host, tls, issuer }: Config, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+  return `${tls ? 'https' : 'http'}://${name}:${port}${new URL(issuer).pathname.replace(/\/$/, '')}`;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function signal(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(pid, 'SIGINT');
+  } catch {
+    // it is gone already
+  }
+}
+
+/** Waits for `work`, but no longer. */
+async function orAfter(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, patience]).finally(() => clearTimeout(timer));
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,49 @@
+// Runs the compiled tests: `node test/run.mjs [test files]`. Starts one private PostgreSQL with the product's own launcher, and a migrated
+// template that each test clones; then once more, the files that speak SQL, against the machine's other PostgreSQL if there is one.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { startEmbeddedPostgres } from '../dist/src/postgres/embedded.js';
+import { migrate } from '../dist/src/postgres/migrate.js';
+
+const OTHER_BIN_DIR = process.env.TEST_OTHER_POSTGRES_BIN ?? '/usr/lib/postgresql/15/bin';
+const compiled = (file) => file.replace(/^(dist\/)?/, 'dist/').replace(/\.ts$/, '.js');
+const named = process.argv.slice(2).map(compiled);
+const all = readdirSync('dist/test', { recursive: true })
+  .filter((file) => file.endsWith('.test.js') && existsSync(join('test', file.replace(/\.js$/, '.ts'))))
+  .map((file) => join('dist/test', file))
+  .sort();
+
+console.log(`Node ${process.version}`);
+let failed = !(await run(named.length > 0 ? named : all));
+if (named.length === 0 && existsSync(join(OTHER_BIN_DIR, 'initdb'))) {
+  const speakSql = all.filter((file) => /dist\/test\/(postgres|contracts|http)\//.test(file) && !file.includes('embedded'));
+  failed = !(await run(speakSql, OTHER_BIN_DIR)) || failed;
+}
+process.exitCode = failed ? 1 : 0;
+
+/** @returns whether all passed */
+async function run(files, binDir) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'auth-tests-'));
+  // The tests of durability start servers of their own; here a lost disk cache loses nothing of value.
+  const postgres = await startEmbeddedPostgres({ dataDir, ...(binDir && { binDir }), settings: { fsync: 'off', max_connections: '300' } });
+  console.log(`PostgreSQL ${postgres.version}, ${files.length} files`);
+  try {
+    const admin = new pg.Client({ ...postgres.connection, database: 'postgres' });
+    await admin.connect();
+    await admin.query('create database auth_template');
+    await admin.end();
+    await migrate({ ...postgres.connection, database: 'auth_template' });
+    const { host, port, user } = postgres.connection;
+    const env = { ...process.env, TEST_POSTGRES: JSON.stringify({ host, port, user, template: 'auth_template' }), NODE_ENV: 'test' };
+    return await new Promise((resolve) => {
+      const args = ['--enable-source-maps', '--test', '--test-concurrency=4', ...files];
+      spawn(process.execPath, args, { env, stdio: 'inherit' }).on('exit', (code) => resolve(code === 0));
+    });
+  } finally {
+    await postgres.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
