@@ -198,6 +198,7 @@ function parseIssuer(value: string): string | undefined {
   if (!url || /[?#]/.test(value) || url.username || url.password || value.endsWith('/')) return undefined;
   // What is compared byte for byte elsewhere must not be rewritten by anybody's URL parser.
   if (url.href !== value && url.href !== `${value}/`) return undefined;
+  if (!/^[A-Za-z0-9._~/-]*$/.test(url.pathname)) return undefined;
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? value : undefined;
 }
 

@@ -1,2 +1,4 @@
 #!/usr/bin/env node
-process.exitCode = 0;
+import { run } from './cli/program.ts';
+
+await run(process.argv.slice(2));

@@ -77,7 +77,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     prepared.catch(() => undefined); // who awaits it hears of it
     await orAfter(PREPARE_PATIENCE_MS, prepared);
     const app = buildApp(config.issuer, log, () => deps);
-    const listener = await listen(app, config);
+    const listener = await listen(app, config, (error) => log.warn({ err: error }, 'an answer could not be sent'));
     const url = localUrl(config, listener.port);
     if (config.databaseUrl === undefined) await writeServerFile(config.dataDir, url);
     const close = async () => {

@@ -36,22 +36,14 @@ export function isForOperator(error: unknown): error is Error {
 
 export async function serve(): Promise<void> {
   const isTerminal = process.stdout.isTTY === true;
-  const log: Logger = pino({
-    level: isTerminal ? 'warn' : 'info',
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (level) => ({ level }) },
-  });
+  const formatters = { level: (level: string) => ({ level }) };
+  const log: Logger = pino({ level: isTerminal ? 'warn' : 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters });
   const { config, warnings } = configOrExit();
   for (const warning of warnings) log.warn(warning);
-  const fail = (error: unknown) => {
-    if (isForOperator(error)) process.stderr.write(`auth cannot start: ${error.message}\n`);
-    else log.fatal({ err: error }, 'auth cannot start');
-    process.exit(1);
-  };
+  let server: Server | undefined;
   try {
     const startedAt = performance.now();
-    const server = await startServer(config, log);
+    server = await startServer(config, log);
     stopOnSignal(server, log);
     const ms = Math.round(performance.now() - startedAt);
     if (isTerminal) process.stdout.write(summary(server, config));
@@ -59,8 +51,15 @@ export async function serve(): Promise<void> {
     const administrator = await server.prepared;
     if (administrator) announceSecret(administrator, server.url, isTerminal ? undefined : log);
   } catch (error) {
-    fail(error);
+    if (isForOperator(error)) process.stderr.write(`auth cannot start: ${error.message}${hint(error)}\n`);
+    else log.fatal({ err: error }, 'auth cannot start');
+    await server?.stop();
+    process.exit(1);
   }
+}
+
+function hint(error: Error): string {
+  return 'code' in error && error.code === 'EADDRINUSE' ? ' (another program has this port: set AUTH_PORT to another one)' : '';
 }
 
 function summary(server: Server, config: Config): string {

@@ -38,7 +38,7 @@ export const clientRoutes: readonly Route[] = [
 
 async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
   await authorize(call, 'read', deps);
-  const query = new URL(call.request.url).searchParams;
+  const query = queryOf(call.request);
   const limit = readLimit(query.get('limit'));
   // One more than asked for says whether there is another page.
   const clients = await deps.administration.list({ after: readCursor(query.get('cursor')), limit: limit + 1 });
@@ -137,8 +137,7 @@ async function removeSecret(call: Call, deps: HttpDeps): Promise<Response> {
 
 /** RFC 6750: the caller's token must hold `auth:clients`; for reading, `auth:clients:read` will do. */
 async function authorize(call: Call, access: 'read' | 'write', { tokens }: HttpDeps): Promise<Actor> {
-  if (new URL(call.request.url).searchParams.has('access_token'))
-    throw new BearerError('invalid_request', 'the token belongs in the Authorization header');
+  if (queryOf(call.request).has('access_token')) throw new BearerError('invalid_request', 'the token belongs in the Authorization header');
   const bearer = readBearer(call.authorization);
   if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
   const { clientId, scope } = await authorizeBearer(
@@ -148,6 +147,11 @@ async function authorize(call: Call, access: 'read' | 'write', { tokens }: HttpD
     tokens,
   );
   return { clientId, scope, address: call.address };
+}
+
+function queryOf({ url }: Request): URLSearchParams {
+  const start = url.indexOf('?');
+  return new URLSearchParams(start < 0 ? '' : url.slice(start + 1));
 }
 
 /** What cannot be an id is not shown to the store. */

@@ -24,6 +24,16 @@ const LIMITS = {
 /** Node keeps only the first of these when there are several; which of them a proxy in front has believed is unknown. */
 const ONCE = ['host', 'authorization', 'content-type', 'content-length'];
 
+/** RFC 3986 §3.2.2 and a port. Anything else could shift where the path begins once it stands in a URL. */
+const HOST = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
+
+/**
+ * Paths as this server writes them: unreserved characters, no escapes, no dot segments. A proxy that guards a path must not be passed by
+ * another spelling of it. A final `?` begins the query.
+ */
+const TARGET = /^(?:\/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9._~-]*)+(?:\?|$)/;
+
+/** @param onError what goes wrong while an answer is being sent, as when the peer has gone away */
 export async function listen(
   app: Hono,
   {
@@ -31,22 +41,38 @@ export async function listen(
     port,
     tls,
   }: { readonly host: string; readonly port: number; readonly tls: { readonly cert: string; readonly key: string } | undefined },
+  onError: (error: unknown) => void,
 ): Promise<Listener> {
   // srvx's type also allows HTTP/2 requests, which this listener never gets.
   const handle = toNodeHandler((request) => app.fetch(request), { maxRequestBodySize: BODY_BYTES_MAX }) as RequestListener;
   const server: Server = tls ? createTlsServer({ ...LIMITS, ...tls, minVersion: 'TLSv1.2' }) : createServer(LIMITS);
   server.on('request', (request, response) => {
-    if (ONCE.some((name) => count(request, name) > 1)) {
+    // While draining, a connection ends with its answer, however busy its client keeps it.
+    if (!server.listening) response.shouldKeepAlive = false;
+    const problem = headerProblem(request);
+    if (problem !== undefined) {
       response.writeHead(400, { 'content-type': 'application/json', 'cache-control': 'no-store', connection: 'close' });
-      response.end('{"error":"invalid_request","error_description":"a header that may come once was repeated"}');
+      response.end(JSON.stringify({ error: 'invalid_request', error_description: problem }));
       return;
     }
-    void handle(request, response);
+    Promise.resolve(handle(request, response)).catch((error: unknown) => {
+      onError(error);
+      response.destroy();
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => resolve());
   });
   return { port: (server.address() as AddressInfo).port, drain: (timeoutMs) => drain(server, timeoutMs) };
+}
+
+function headerProblem(request: IncomingMessage): string | undefined {
+  if (ONCE.some((name) => count(request, name) > 1)) return 'a header that may come once was repeated';
+  // RFC 9112 §3.2.2: the absolute form is to be taken as well; only its path counts, as the issuer comes from the configuration.
+  request.url = /^https?:\/\/[^/?#]+(\/.*)$/i.exec(request.url ?? '')?.[1] ?? request.url;
+  return HOST.test(request.headers.host ?? '') && TARGET.test(request.url ?? '')
+    ? undefined
+    : 'the host or the request target is malformed';
 }
 
 function count({ rawHeaders }: IncomingMessage, name: string): number {

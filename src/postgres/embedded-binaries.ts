@@ -36,7 +36,7 @@ interface Installation {
   readonly account: Account;
   /** A folder on the way that the account cannot enter by itself */
   readonly closedFolder: string | undefined;
-  readonly libraryFolder: string | undefined;
+  readonly libraryPath: string | undefined;
 }
 
 /** An installation that was seen to run as the cluster's account. */
@@ -93,10 +93,10 @@ export async function findPrograms(cluster: Cluster, binDir: string | undefined,
 
 /** How to run a program. Of our own environment (DATABASE_URL, PG*, AUTH_*) nothing but PATH goes along. */
 export function commandFor(installation: Installation, program: 'postgres' | 'initdb', args: readonly string[]): Command {
-  const { folder, account, closedFolder, libraryFolder } = installation;
+  const { folder, account, closedFolder, libraryPath } = installation;
   const file = join(folder, program);
   const env: NodeJS.ProcessEnv = { LC_ALL: 'C', PATH: process.env.PATH ?? '/usr/bin:/bin' };
-  if (libraryFolder !== undefined) env[process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH'] = libraryFolder;
+  if (libraryPath !== undefined) env[process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH'] = libraryPath;
   const options = { cwd: '/', env };
   if (!isRoot()) return { file, args, options };
   if (closedFolder === undefined) return { file, args, options: { ...options, ...account } };
@@ -183,7 +183,7 @@ async function complete(binDir: string, { dataDir, socketDir, account }: Cluster
   const closedFolder = isRoot() ? (await Promise.all(ways.map((way) => firstClosed(way, account)))).find((folder) => folder) : undefined;
   const executable = await Promise.all(['postgres', 'initdb'].map((program) => mayExecute(join(binDir, program), account)));
   const folder = executable.every(Boolean) ? binDir : await executableCopy(binDir, join(dataDir, 'postgres-bin'));
-  return { folder, account, closedFolder, libraryFolder: await missingLibraryLinks(dirname(binDir), join(dataDir, 'postgres-lib')) };
+  return { folder, account, closedFolder, libraryPath: await missingLibraryLinks(dirname(binDir), join(dataDir, 'postgres-lib')) };
 }
 
 /** Also tells whether the programs run at all: built for this system, libraries found, allowed to the account. */
@@ -259,7 +259,8 @@ async function missingLibraryLinks(native: string, folder: string): Promise<stri
     if (missing++ === 0) await fs.mkdir(folder, { recursive: true }).then(() => fs.chmod(folder, 0o755));
     await link(inPackage(source), join(folder, basename(target)));
   }
-  return missing > 0 ? folder : undefined;
+  // A library that is found through a link looks for its own beside the link: libpq for libssl.
+  return missing > 0 ? [folder, join(native, 'lib')].join(delimiter) : undefined;
 }
 
 /** Also for two starts at once. A link to an older installation is replaced. */

@@ -40,7 +40,7 @@ export interface EmbeddedPostgres {
   /** For example `18.4` */
   readonly version: string;
   readonly pid: number;
-  /** Fast shutdown, of an adopted server too; resolves once the postmaster is gone. Idempotent. */
+  /** Fast shutdown, of an adopted server too unless it is another container's; resolves once the postmaster is gone. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -84,7 +84,10 @@ const LOG_BYTES_MAX = 4 * 1024 * 1024;
  * @throws EmbeddedPostgresError no usable PostgreSQL, a folder of another user or version, or the server fails: with the end of its log
  */
 export async function startEmbeddedPostgres({ dataDir, binDir, settings = {} }: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const cluster = await openCluster(dataDir);
+  const cluster = await openCluster(dataDir).catch((error: Error) => {
+    if (error instanceof EmbeddedPostgresError) throw error;
+    throw new EmbeddedPostgresError(`The data folder ${dataDir} cannot be used: ${error.message}`, { cause: error });
+  });
   if ((await majorOf(cluster)) === undefined) await createCluster(cluster, await findPrograms(cluster, binDir, undefined));
   const since = performance.now();
   let launched: Launched | undefined;
@@ -101,14 +104,19 @@ export async function startEmbeddedPostgres({ dataDir, binDir, settings = {} }: 
       launched = await launch(cluster, binDir, settings);
     }
     if (performance.now() - since > (postmaster?.status === 'starting' ? RECOVERY_MS_MAX : START_MS_MAX)) {
-      const who = postmaster === undefined ? 'PostgreSQL' : `PostgreSQL (process ${postmaster.pid})`;
-      const why = obstacle === undefined ? '' : ` (${obstacle.message})`;
-      throw new EmbeddedPostgresError(`${who} in ${cluster.pgData} does not answer${why}.\n${await endOfLog(cluster, 0)}`, {
-        cause: obstacle,
-      });
+      throw new EmbeddedPostgresError(await describeSilence(cluster, postmaster, obstacle), { cause: obstacle });
     }
     await sleep(POLL_MS);
   }
+}
+
+async function describeSilence(cluster: Cluster, postmaster: Postmaster | undefined, obstacle: Error | undefined): Promise<string> {
+  const { pgData } = cluster;
+  const what =
+    postmaster === undefined
+      ? `PostgreSQL in ${pgData} does not start. If no other one serves that folder, remove ${join(pgData, 'postmaster.pid')}.`
+      : `PostgreSQL in ${pgData} (process ${postmaster.pid}) does not answer: ${obstacle?.message ?? postmaster.status}.`;
+  return `${what}\n${await endOfLog(cluster, 0)}`;
 }
 
 function serverOf(cluster: Cluster, { pid, socketDir }: Postmaster, version: string, launched: ChildProcess | undefined): EmbeddedPostgres {
@@ -131,9 +139,9 @@ async function openCluster(path: string): Promise<Cluster> {
   const mode = isRoot() ? 0o711 : 0o700;
   if (await fs.mkdir(path, { recursive: true, mode })) await fs.chmod(path, mode);
   const dataDir = await fs.realpath(path);
-  await removeAbandoned(dataDir);
   const pgData = join(dataDir, 'postgres');
   const account = await accountOf(pgData);
+  await removeAbandoned(dataDir);
   return { dataDir, pgData, account, socketDir: await socketFolder(pgData, account) };
 }
 

@@ -1,0 +1,78 @@
+/** Calls to `/clients`, each with a token of its own that holds only what the call needs and is revoked afterwards. */
+import { type Answer, type ApiRequest, basicAuthorization, refusal, requireSuccess, send } from './api.ts';
+import { CommandError, EXIT } from './exit.ts';
+import type { Target } from './target.ts';
+
+/** Giving a token back must not keep anybody waiting. */
+const REVOKE_MS = 2_000;
+
+export type ManagementRequest = Omit<ApiRequest, 'authorization' | 'form'>;
+
+/** @throws CommandError */
+export async function readClients<T>(target: Target, work: (get: (path: string) => Promise<Answer>) => Promise<T>): Promise<T> {
+  // `auth:clients` opens the same doors, and not everybody who has it has the other one too.
+  return withToken(target, [['auth:clients:read'], ['auth:clients']], (token) =>
+    work(async (path) => requireSuccess(target, await call(target, token, { method: 'GET', path }))),
+  );
+}
+
+/**
+ * A change. A client that holds `auth:` scopes is changed only by a token that holds them too (docs/client.md), so those are asked
+ * for: the ones that the request gives, and after a refusal the ones that the client has.
+ *
+ * @param changed id of the client, if it exists already
+ * @throws CommandError
+ */
+export async function changeClients(
+  target: Target,
+  request: ManagementRequest,
+  changed: { readonly path: string } | undefined,
+  givenScope: unknown,
+): Promise<Answer> {
+  const scope = [...new Set(['auth:clients', ...ownScopes(givenScope)])];
+  const first = await withToken(target, [scope], async (token) => {
+    const answer = await call(target, token, request);
+    if (!changed || answer.status !== 403) return { answer, missing: [] };
+    const current = await call(target, token, { method: 'GET', path: changed.path });
+    return { answer, missing: ownScopes(current.document.scope).filter((own) => !scope.includes(own)) };
+  });
+  if (first.missing.length === 0) return requireSuccess(target, first.answer);
+  return withToken(target, [[...scope, ...first.missing]], async (token) => requireSuccess(target, await call(target, token, request)));
+}
+
+function call(target: Target, token: string, request: ManagementRequest): Promise<Answer> {
+  return send(target, { ...request, authorization: `Bearer ${token}` });
+}
+
+/** @param scopes what to ask for; the next if the client may not have the one before */
+async function withToken<T>(target: Target, scopes: readonly (readonly string[])[], work: (token: string) => Promise<T>): Promise<T> {
+  const token = await issueToken(target, scopes);
+  try {
+    return await work(token);
+  } finally {
+    const patience = { ...target, timeoutMs: Math.min(target.timeoutMs, REVOKE_MS) };
+    // What is not revoked expires; and there may be nobody left to revoke it, if a client has deleted itself.
+    await send(patience, { method: 'POST', path: '/revoke', authorization: basicAuthorization(target), form: { token } }).catch(() => undefined);
+  }
+}
+
+async function issueToken(target: Target, scopes: readonly (readonly string[])[]): Promise<string> {
+  const authorization = basicAuthorization(target);
+  for (const [index, tokens] of scopes.entries()) {
+    const scope = tokens.join(' ');
+    const answer = await send(target, { method: 'POST', path: '/token', authorization, form: { grant_type: 'client_credentials', scope } });
+    const { access_token: token, error } = answer.document;
+    if (error === 'invalid_scope' && index < scopes.length - 1) continue;
+    if (error === 'invalid_scope' || error === 'unauthorized_client') {
+      throw new CommandError(EXIT.notAuthorized, `client "${target.clientId}" may not have a token with the scope that this needs: ${scope}`);
+    }
+    requireSuccess(target, answer);
+    if (typeof token === 'string') return token;
+    throw new CommandError(EXIT.configuration, `${target.url} does not answer as a token endpoint: is that the issuer's URL?`);
+  }
+  throw refusal(target, { status: 400, text: '', document: {} });
+}
+
+function ownScopes(scope: unknown): readonly string[] {
+  return typeof scope === 'string' ? scope.split(' ').filter((token) => token.startsWith('auth:')) : [];
+}

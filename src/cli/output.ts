@@ -1,0 +1,116 @@
+/** What goes to the terminal and into files. What a server sent is untrusted: a client's name must not move the cursor. */
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { CommandError, EXIT } from './exit.ts';
+
+/** Control characters, line separators, and those that turn the direction of text and so can make it read otherwise. */
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+/** Seconds since 1970 on the wire (RFC 7519 §2). */
+const NUMERIC_DATES = new Set(['exp', 'iat', 'nbf', 'client_id_issued_at']);
+
+export type Document = Readonly<Record<string, unknown>>;
+
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, '\ufffd');
+}
+
+export function writeLine(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function writeNote(text: string): void {
+  process.stderr.write(`note: ${printable(text)}\n`);
+}
+
+/** A JSON text as it came; only what a terminal could act upon is escaped, and that stands in strings, where the escape means the same. */
+export function writeJson(json: string): void {
+  const isSpace = (character: string) => character === '\n' || character === '\r' || character === '\t';
+  writeLine(
+    json
+      .trim()
+      .replace(UNPRINTABLE, (character) =>
+        isSpace(character) ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+      ),
+  );
+}
+
+/** One line per member, the values in one column. */
+export function writeDocument(document: Document): void {
+  const { secrets, ...members } = document;
+  const width = Math.max(...Object.keys(document).map((name) => printable(name).length));
+  for (const [name, value] of Object.entries(members)) writeLine(`${printable(name).padEnd(width)}  ${valueText(name, value)}`.trimEnd());
+  if (!Array.isArray(secrets)) return;
+  const lines = secrets.map(secretText);
+  writeLine(`${'secrets'.padEnd(width)}  ${lines.length === 0 ? 'none' : lines.join(`\n${' '.repeat(width + 2)}`)}`);
+}
+
+function valueText(name: string, value: unknown): string {
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return printable(value.join(', '));
+  if (typeof value === 'number' && NUMERIC_DATES.has(name) && Math.abs(value) < 8.64e12) {
+    return `${value} (${new Date(value * 1000).toISOString().replace('.000', '')})`;
+  }
+  return printable(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+function secretText(secret: Document): string {
+  const { id, name, created_at, expires_at, last_used_at } = secret;
+  const parts = [
+    textOf(id),
+    ...(name === undefined ? [] : [`"${textOf(name)}"`]),
+    `created ${textOf(created_at)}`,
+    ...(expires_at === undefined ? [] : [`expires ${textOf(expires_at)}`]),
+    last_used_at === undefined ? 'never used' : `last used ${textOf(last_used_at)}`,
+  ];
+  return parts.join(', ').replace(', ', '  ');
+}
+
+/** @returns printable text; empty for what is no string */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? printable(value) : '';
+}
+
+/** The last column is not padded. */
+export function writeTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
+  const lines = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  for (const line of lines) writeLine(line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()); // biome-ignore format: one thought
+}
+
+/** A file for a secret, made before the secret exists, so that none is lost because the file cannot be written. */
+export interface SecretFile {
+  readonly path: string;
+  write(secret: string): void;
+  /** Removes the file again. */
+  discard(): void;
+}
+
+/** @throws CommandError — there is something at the path already, a link included, or it cannot be written */
+export function createSecretFile(path: string): SecretFile {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'wx', 0o600);
+  } catch (error) {
+    const code = errorCode(error);
+    throw new CommandError(EXIT.usage, `--output ${path}: ${code === 'EEXIST' ? 'exists already' : `cannot be created (${code})`}`);
+  }
+  return {
+    path,
+    write(secret) {
+      try {
+        writeSync(descriptor, `${secret}\n`);
+        closeSync(descriptor);
+      } catch (error) {
+        throw new CommandError(EXIT.output, `the secret is lost: --output ${path} cannot be written (${errorCode(error)}); add another one`);
+      }
+    },
+    discard() {
+      closeSync(descriptor);
+      unlinkSync(path);
+    },
+  };
+}
+
+/** The system's code, or the kind of error. */
+export function errorCode(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}
