@@ -34,7 +34,13 @@ export { EmbeddedPostgresError };
 
 export interface EmbeddedPostgres {
   /** Options for pg.Pool and pg.Client: the Unix socket's folder, the superuser, the database */
-  readonly connection: { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
+  readonly connection: {
+    readonly host: string;
+    readonly port: number;
+    readonly user: string;
+    readonly database: string;
+    readonly ssl: false;
+  };
   /** The postmaster was there already, most often because the process that started it was killed with kill -9 */
   readonly adopted: boolean;
   /** For example `18.4` */
@@ -123,7 +129,7 @@ function serverOf(cluster: Cluster, { pid, socketDir }: Postmaster, version: str
   const child = launched?.pid === pid ? launched : undefined;
   let stopping: Promise<void> | undefined;
   return {
-    connection: { host: socketDir, port: PORT, user: 'auth', database: 'auth' },
+    connection: { host: socketDir, port: PORT, user: 'auth', database: 'auth', ssl: false },
     adopted: child === undefined,
     version,
     pid,

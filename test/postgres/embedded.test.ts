@@ -140,6 +140,18 @@ test('a lock file whose number is another process by now does not keep the serve
   await next.stop();
 });
 
+test('a server whose process cannot be seen from here, as in another container, is adopted and not joined by a second one', async (t) => {
+  const dataDir = await scratch(t);
+  const server = await startEmbeddedPostgres({ dataDir });
+  const lock = join(dataDir, 'postgres', 'postmaster.pid');
+  const content = await fs.readFile(lock, 'utf8');
+  await fs.writeFile(lock, content.replace(/^\d+/, '4194305'));
+  const unseen = await startEmbeddedPostgres({ dataDir });
+  assert.deepEqual([unseen.adopted, await query(unseen, 'select 1 as one')], [true, [{ one: 1 }]]);
+  await fs.writeFile(lock, content);
+  await server.stop();
+});
+
 test('leftovers of killed first starts go, those of a live one stay', async (t) => {
   const dataDir = await scratch(t);
   const live = spawn('sleep', ['60']);
