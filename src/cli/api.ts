@@ -1,6 +1,6 @@
 /** One request to the server; its refusals become a {@link CommandError}. */
-import { CommandError, EXIT } from './exit.ts';
-import { type Document, errorCode, textOf } from './output.ts';
+import { CommandError, EXIT, errorCode } from './exit.ts';
+import { type Document, textOf } from './output.ts';
 import type { Target } from './target.ts';
 
 export interface ApiRequest {
@@ -72,7 +72,7 @@ export function requireSuccess(target: Target, answer: Answer): Answer {
   return { status, text, document };
 }
 
-export function refusal({ url, clientId }: Target, { status, document }: Answer): CommandError {
+function refusal({ url, clientId }: Target, { status, document }: Answer): CommandError {
   const code = textOf(document.error);
   const description = textOf(document.detail) || textOf(document.error_description);
   const reason = [code, description].filter((part) => part !== '').join(': ') || `HTTP ${status}`;
@@ -95,10 +95,15 @@ function unreachable(error: unknown, { url, timeoutMs }: Target, { method, path 
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = errorCode(cause);
   const isWrite = method !== 'GET' && path.startsWith('/clients');
-  const unknown = isWrite && !NOT_SENT.test(code) && !CERTIFICATE.test(code) ? '; it may have been done all the same: look before you try again' : '';
+  const unknown =
+    isWrite && !NOT_SENT.test(code) && !CERTIFICATE.test(code) ? '; it may have been done all the same: look before you try again' : '';
   if (code === 'TimeoutError') return new CommandError(EXIT.unavailable, `no answer from ${url} within ${timeoutMs / 1000} s${unknown}`);
   const hint =
-    code === 'ECONNREFUSED' ? ': is the server running?' : CERTIFICATE.test(code) ? ': NODE_EXTRA_CA_CERTS names more authorities to trust' : '';
+    code === 'ECONNREFUSED'
+      ? ': is the server running?'
+      : CERTIFICATE.test(code)
+        ? ': NODE_EXTRA_CA_CERTS names more authorities to trust'
+        : '';
   return new CommandError(EXIT.unavailable, `cannot reach ${url} (${code})${hint}${unknown}`);
 }
 

@@ -41,6 +41,12 @@ export function writeError(text: string): void {
   process.stderr.write(`${lines.map((line) => printable(redact(line))).join('\n')}\n`);
 }
 
+/** The system's code, or the kind of error. */
+export function errorCode(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}
+
 function redact(text: string): string {
   return text
     .replace(/\bat_[A-Za-z0-9_-]{20,}/g, '[token]')

@@ -1,7 +1,7 @@
 /** What a command reads beside its arguments: files and standard input, which has only one reader. */
 import { readFile } from 'node:fs/promises';
-import { CommandError, EXIT } from './exit.ts';
-import { type Document, errorCode } from './output.ts';
+import { CommandError, EXIT, errorCode } from './exit.ts';
+import type { Document } from './output.ts';
 
 let stdinReader: string | undefined;
 
@@ -42,7 +42,10 @@ export async function readJsonObject(option: string, value: string): Promise<Doc
  */
 export async function readToken(argument: string | undefined): Promise<string> {
   if (argument === undefined && process.stdin.isTTY) {
-    throw new CommandError(EXIT.usage, 'no token: pipe it in, or give @file (or the token itself, which other users of this machine can see)');
+    throw new CommandError(
+      EXIT.usage,
+      'no token: pipe it in, or give @file (or the token itself, which other users of this machine can see)',
+    );
   }
   const token = (await readReference('the token', argument === undefined || argument === '-' ? '@-' : argument)).trim();
   if (token === '') throw new CommandError(EXIT.usage, 'the token is empty');

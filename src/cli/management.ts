@@ -1,5 +1,5 @@
 /** Calls to `/clients`, each with a token of its own that holds only what the call needs and is revoked afterwards. */
-import { type Answer, type ApiRequest, basicAuthorization, refusal, requireSuccess, send } from './api.ts';
+import { type Answer, type ApiRequest, basicAuthorization, requireSuccess, send } from './api.ts';
 import { CommandError, EXIT } from './exit.ts';
 import type { Target } from './target.ts';
 
@@ -11,7 +11,7 @@ export type ManagementRequest = Omit<ApiRequest, 'authorization' | 'form'>;
 /** @throws CommandError */
 export async function readClients<T>(target: Target, work: (get: (path: string) => Promise<Answer>) => Promise<T>): Promise<T> {
   // `auth:clients` opens the same doors, and not everybody who has it has the other one too.
-  return withToken(target, [['auth:clients:read'], ['auth:clients']], (token) =>
+  return withToken(target, ['auth:clients:read', 'auth:clients'], (token) =>
     work(async (path) => requireSuccess(target, await call(target, token, { method: 'GET', path }))),
   );
 }
@@ -30,14 +30,16 @@ export async function changeClients(
   givenScope: unknown,
 ): Promise<Answer> {
   const scope = [...new Set(['auth:clients', ...ownScopes(givenScope)])];
-  const first = await withToken(target, [scope], async (token) => {
+  const first = await withToken(target, [scope.join(' ')], async (token) => {
     const answer = await call(target, token, request);
     if (!changed || answer.status !== 403) return { answer, missing: [] };
     const current = await call(target, token, { method: 'GET', path: changed.path });
     return { answer, missing: ownScopes(current.document.scope).filter((own) => !scope.includes(own)) };
   });
   if (first.missing.length === 0) return requireSuccess(target, first.answer);
-  return withToken(target, [[...scope, ...first.missing]], async (token) => requireSuccess(target, await call(target, token, request)));
+  return withToken(target, [[...scope, ...first.missing].join(' ')], async (token) =>
+    requireSuccess(target, await call(target, token, request)),
+  );
 }
 
 function call(target: Target, token: string, request: ManagementRequest): Promise<Answer> {
@@ -45,32 +47,30 @@ function call(target: Target, token: string, request: ManagementRequest): Promis
 }
 
 /** @param scopes what to ask for; the next if the client may not have the one before */
-async function withToken<T>(target: Target, scopes: readonly (readonly string[])[], work: (token: string) => Promise<T>): Promise<T> {
+async function withToken<T>(target: Target, scopes: readonly [string, ...string[]], work: (token: string) => Promise<T>): Promise<T> {
   const token = await issueToken(target, scopes);
   try {
     return await work(token);
   } finally {
     const patience = { ...target, timeoutMs: Math.min(target.timeoutMs, REVOKE_MS) };
+    const revocation = { method: 'POST', path: '/revoke', authorization: basicAuthorization(target), form: { token } } as const;
     // What is not revoked expires; and there may be nobody left to revoke it, if a client has deleted itself.
-    await send(patience, { method: 'POST', path: '/revoke', authorization: basicAuthorization(target), form: { token } }).catch(() => undefined);
+    await send(patience, revocation).catch(() => undefined);
   }
 }
 
-async function issueToken(target: Target, scopes: readonly (readonly string[])[]): Promise<string> {
-  const authorization = basicAuthorization(target);
-  for (const [index, tokens] of scopes.entries()) {
-    const scope = tokens.join(' ');
-    const answer = await send(target, { method: 'POST', path: '/token', authorization, form: { grant_type: 'client_credentials', scope } });
-    const { access_token: token, error } = answer.document;
-    if (error === 'invalid_scope' && index < scopes.length - 1) continue;
-    if (error === 'invalid_scope' || error === 'unauthorized_client') {
-      throw new CommandError(EXIT.notAuthorized, `client "${target.clientId}" may not have a token with the scope that this needs: ${scope}`);
-    }
-    requireSuccess(target, answer);
-    if (typeof token === 'string') return token;
-    throw new CommandError(EXIT.configuration, `${target.url} does not answer as a token endpoint: is that the issuer's URL?`);
+async function issueToken(target: Target, [scope, ...others]: readonly [string, ...string[]]): Promise<string> {
+  const form = { grant_type: 'client_credentials', scope };
+  const answer = await send(target, { method: 'POST', path: '/token', authorization: basicAuthorization(target), form });
+  const { access_token: token, error } = answer.document;
+  const [next, ...rest] = others;
+  if (error === 'invalid_scope' && next !== undefined) return issueToken(target, [next, ...rest]);
+  if (error === 'invalid_scope' || error === 'unauthorized_client') {
+    throw new CommandError(EXIT.notAuthorized, `client "${target.clientId}" may not have a token with the scope that this needs: ${scope}`);
   }
-  throw refusal(target, { status: 400, text: '', document: {} });
+  requireSuccess(target, answer);
+  if (typeof token !== 'string') throw new CommandError(EXIT.configuration, `${target.url} does not answer as a token endpoint would`);
+  return token;
 }
 
 function ownScopes(scope: unknown): readonly string[] {

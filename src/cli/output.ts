@@ -1,7 +1,4 @@
-/** What goes to the terminal and into files. What a server sent is untrusted: a client's name must not move the cursor. */
-import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { CommandError, EXIT } from './exit.ts';
-
+/** What goes to the terminal. What a server sent is untrusted: a client's name must not move the cursor. */
 /** Control characters, line separators, and those that turn the direction of text and so can make it read otherwise. */
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 /** Seconds since 1970 on the wire (RFC 7519 §2). */
@@ -73,44 +70,4 @@ export function writeTable(header: readonly string[], rows: readonly (readonly s
   const lines = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   for (const line of lines) writeLine(line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()); // biome-ignore format: one thought
-}
-
-/** A file for a secret, made before the secret exists, so that none is lost because the file cannot be written. */
-export interface SecretFile {
-  readonly path: string;
-  write(secret: string): void;
-  /** Removes the file again. */
-  discard(): void;
-}
-
-/** @throws CommandError — there is something at the path already, a link included, or it cannot be written */
-export function createSecretFile(path: string): SecretFile {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, 'wx', 0o600);
-  } catch (error) {
-    const code = errorCode(error);
-    throw new CommandError(EXIT.usage, `--output ${path}: ${code === 'EEXIST' ? 'exists already' : `cannot be created (${code})`}`);
-  }
-  return {
-    path,
-    write(secret) {
-      try {
-        writeSync(descriptor, `${secret}\n`);
-        closeSync(descriptor);
-      } catch (error) {
-        throw new CommandError(EXIT.output, `the secret is lost: --output ${path} cannot be written (${errorCode(error)}); add another one`);
-      }
-    },
-    discard() {
-      closeSync(descriptor);
-      unlinkSync(path);
-    },
-  };
-}
-
-/** The system's code, or the kind of error. */
-export function errorCode(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

@@ -2,8 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
-import { CommandError, EXIT } from './exit.ts';
-import { errorCode } from './output.ts';
+import { CommandError, EXIT, errorCode } from './exit.ts';
 
 type Name = 'AUTH_ISSUER' | 'AUTH_ADMIN_CLIENT_ID' | 'AUTH_ADMIN_CLIENT_SECRET' | 'AUTH_DATA_DIR';
 

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
-import { CommandError, EXIT } from './exit.ts';
+import { CommandError, EXIT, errorCode } from './exit.ts';
 import { readSecretFile } from './input.ts';
-import { type Document, errorCode } from './output.ts';
+import type { Document } from './output.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 /** The same for all commands that talk to a server. */

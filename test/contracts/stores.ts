@@ -1,0 +1,54 @@
+/** What the contract suites run on, and the records that they write. */
+import { randomUUID } from 'node:crypto';
+import type { AccessTokenRecord } from '../../src/core/access-token.ts';
+import { secretVerifier } from '../../src/core/client-auth.ts';
+import { type ClientSettings, parseClientMetadata } from '../../src/core/clients.ts';
+import type { AccessTokenStore, Actor, ClientAdministration, ClientDirectory, NewSecret } from '../../src/core/ports.ts';
+import { hashToken, mintReferenceToken } from '../../src/core/reference-token.ts';
+import type { Audit, Change } from '../support/memory-stores.ts';
+
+/** An adapter under test, empty at first, with what an operator would see of it. */
+export interface Stores {
+  readonly directory: ClientDirectory;
+  readonly administration: ClientAdministration;
+  readonly tokens: AccessTokenStore;
+  /** the change log, in its order */
+  changes(): Promise<readonly Change[]>;
+  /** the audit, in its order */
+  audits(): Promise<readonly Audit[]>;
+  close(): Promise<void>;
+}
+
+export type OpenStores = () => Promise<Stores>;
+
+/** Epoch seconds: 2027-01-15T08:00:00Z. */
+export const NOW = 1_800_000_000;
+
+export const ACTOR: Actor = { clientId: 'admin', scope: ['auth:clients'], address: '192.0.2.7' };
+
+export const allow = (): void => undefined;
+
+/** @param metadata by its wire names, RFC 7591 §2 */
+export function settings(metadata: Readonly<Record<string, unknown>> = {}): ClientSettings {
+  return parseClientMetadata(metadata);
+}
+
+export function newSecret(secret: string, members: Partial<NewSecret> = {}): NewSecret {
+  return { name: undefined, expiresAt: undefined, verifier: secretVerifier(secret), ...members };
+}
+
+export function tokenRecord(members: Partial<AccessTokenRecord> = {}): AccessTokenRecord {
+  return {
+    tokenHash: hashToken(mintReferenceToken()),
+    jti: randomUUID(),
+    clientId: 'billing',
+    subject: 'billing',
+    scope: ['read', 'write'],
+    audience: ['https://api.example.com'],
+    claims: {},
+    issuedAt: NOW,
+    expiresAt: NOW + 3600,
+    issuedSeq: 0,
+    ...members,
+  };
+}

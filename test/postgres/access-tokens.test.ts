@@ -1,0 +1,4 @@
+import { accessTokenContract } from '../contracts/access-tokens.ts';
+import { postgresStores } from '../support/postgres-stores.ts';
+
+accessTokenContract(postgresStores);

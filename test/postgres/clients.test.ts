@@ -1,0 +1,4 @@
+import { clientContract } from '../contracts/clients.ts';
+import { postgresStores } from '../support/postgres-stores.ts';
+
+clientContract(postgresStores);
