@@ -43,8 +43,9 @@ export async function serve(): Promise<void> {
   let server: Server | undefined;
   try {
     const startedAt = performance.now();
-    server = await startServer(config, log);
-    stopOnSignal(server, log);
+    const starting = startServer(config, log);
+    stopOnSignal(starting, log);
+    server = await starting;
     const ms = Math.round(performance.now() - startedAt);
     if (isTerminal) process.stdout.write(summary(server, config));
     else log.info({ url: server.url, issuer: config.issuer, database: server.database, ms }, 'listening');
@@ -84,24 +85,31 @@ function announceSecret({ clientId, generatedSecret }: Administrator, url: strin
     process.stdout.write(`  The administrator's secret, shown only now:\n\n    ${generatedSecret}\n\n  A first token:\n\n    ${curl}\n\n`);
 }
 
-function stopOnSignal(server: Server, log: Logger): void {
+/** From the first moment: a start that is interrupted has its PostgreSQL to stop as well. */
+function stopOnSignal(starting: Promise<Server>, log: Logger): void {
   let first: number | undefined;
-  const onSignal = (signal: NodeJS.Signals) => {
+  let started: Server | undefined;
+  const onSignal = async (signal: NodeJS.Signals) => {
     const now = performance.now();
     if (first !== undefined) {
       if (now - first < SAME_SIGNAL_MS) return;
-      server.abandon();
+      started?.abandon();
       process.exit(1);
     }
     first = now;
     log.info({ signal }, 'stopping');
-    server.stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.fatal({ err: error }, 'could not stop cleanly');
-        process.exit(1);
-      },
-    );
+    try {
+      started = await starting;
+    } catch {
+      return; // serve() says why and ends the process
+    }
+    try {
+      await started.stop();
+      process.exit(0);
+    } catch (error) {
+      log.fatal({ err: error }, 'could not stop cleanly');
+      process.exit(1);
+    }
   };
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, (name) => void onSignal(name));
 }

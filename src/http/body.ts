@@ -91,8 +91,8 @@ function mediaType(request: Request): string {
 }
 
 async function readText(request: Request, bytesMax: number): Promise<string> {
-  const tooLarge = new HttpError(413, `the body may have ${bytesMax} bytes`, { connection: 'close' });
-  if (Number(request.headers.get('content-length') ?? 0) > bytesMax) throw tooLarge;
+  const tooLarge = () => new HttpError(413, `the body may have ${bytesMax} bytes`, { connection: 'close' });
+  if (Number(request.headers.get('content-length') ?? 0) > bytesMax) throw tooLarge();
   let text: string;
   try {
     text = await request.text();
@@ -102,7 +102,7 @@ async function readText(request: Request, bytesMax: number): Promise<string> {
       ? tooLarge
       : new HttpError(400, 'the body is incomplete');
   }
-  if (text.length > bytesMax) throw tooLarge;
+  if (text.length > bytesMax) throw tooLarge();
   // What decoding puts in place of bytes that are not UTF-8.
   if (text.includes('\ufffd')) throw new HttpError(400, 'the body is not UTF-8');
   return text;

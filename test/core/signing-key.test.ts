@@ -45,7 +45,7 @@ test('ES256 signatures are of R and S, 64 bytes, not DER (RFC 7518 §3.4)', asyn
   const [es256] = KEYS;
   assert.ok(es256);
   for (let round = 0; round < 50; round++) {
-    const signature = (await signJwt(es256, 'at+jwt', { round })).split('.')[2] ?? '';
+    const signature: string = (await signJwt(es256, 'at+jwt', { round })).split('.')[2] ?? '';
     assert.equal(Buffer.from(signature, 'base64url').length, 64);
   }
 });
