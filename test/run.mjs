@@ -1,5 +1,6 @@
 // Runs the compiled tests: `node test/run.mjs [test files]`. Starts one private PostgreSQL with the product's own launcher, and a migrated
-// template that each test clones; then once more, the files that speak SQL, against the machine's other PostgreSQL if there is one.
+// template that each test clones; then once more, the files that speak SQL, against Debian's PostgreSQL 15 if that is installed.
+// TEST_POSTGRES_BIN: the folder of another PostgreSQL's programs, to use that one instead.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,8 @@ import pg from 'pg';
 import { startEmbeddedPostgres } from '../dist/src/postgres/embedded.js';
 import { migrate } from '../dist/src/postgres/migrate.js';
 
-const OTHER_BIN_DIR = process.env.TEST_OTHER_POSTGRES_BIN ?? '/usr/lib/postgresql/15/bin';
+const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
+const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
 const compiled = (file) => file.replace(/^(dist\/)?/, 'dist/').replace(/\.ts$/, '.js');
 const named = process.argv.slice(2).map(compiled);
 const all = readdirSync('dist/test', { recursive: true })
@@ -17,10 +19,10 @@ const all = readdirSync('dist/test', { recursive: true })
   .sort();
 
 console.log(`Node ${process.version}`);
-let failed = !(await run(named.length > 0 ? named : all));
-if (named.length === 0 && existsSync(join(OTHER_BIN_DIR, 'initdb'))) {
-  const speakSql = all.filter((file) => /dist\/test\/(postgres|contracts|http)\//.test(file) && !file.includes('embedded'));
-  failed = !(await run(speakSql, OTHER_BIN_DIR)) || failed;
+let failed = !(await run(named.length > 0 ? named : all, GIVEN_BIN_DIR));
+if (named.length === 0 && GIVEN_BIN_DIR === undefined && existsSync(join(DEBIAN_BIN_DIR, 'initdb'))) {
+  const speakSql = all.filter((file) => /dist\/test\/(postgres|conformance|http)\//.test(file) && !file.includes('embedded'));
+  failed = !(await run(speakSql, DEBIAN_BIN_DIR)) || failed;
 }
 process.exitCode = failed ? 1 : 0;
 

@@ -51,6 +51,13 @@ export interface Client extends ClientSettings {
   readonly secrets: readonly ClientSecret[];
 }
 
+/** Together they keep a JWT well below the 16 KiB of a form, so that whatever is issued can be introspected and revoked. */
+const SCOPE_CHARACTERS_MAX = 2000;
+const AUDIENCE_BYTES_MAX = 2000;
+const CLAIMS_BYTES_MAX = 4000;
+const fitsToken = (bytesMax: number) => (value: unknown) => Buffer.byteLength(JSON.stringify(value)) <= bytesMax;
+const tooLong = (bytesMax: number) => `must have at most ${bytesMax} bytes as JSON`;
+
 /** Text that PostgreSQL, a log line and a terminal can take: no control characters. */
 const text = (max: number) =>
   z
@@ -67,7 +74,7 @@ const distinct = <T extends z.ZodType>(item: T, max: number) =>
   z
     .array(item)
     .max(max)
-    .refine((items) => new Set(items).size === items.length, 'must not repeat a value');
+    .refine((items) => !Array.isArray(items) || new Set(items).size === items.length, 'must not repeat a value');
 
 /** RFC 7591 §2 that this server keeps for others to read but does not act on. */
 const REGISTRATION = {
@@ -88,7 +95,11 @@ const REGISTRATION = {
   jwks_uri: webUri.optional(),
   jwks: z
     .looseObject({
-      keys: z.array(z.looseObject({ kty: z.enum(['EC', 'OKP', 'RSA']), d: z.undefined({ error: 'is a private key' }) })).max(20),
+      keys: z
+        .array(
+          z.looseObject({ kty: z.enum(['EC', 'OKP', 'RSA']) }).refine((key) => !('d' in key), { path: ['d'], message: 'is a private key' }),
+        )
+        .max(20),
     })
     .optional(),
   software_id: text(200).optional(),
@@ -104,11 +115,11 @@ const METADATA = z
     grant_types: distinct(z.enum(GRANT_TYPES), 10).default(['client_credentials']),
     scope: z
       .string()
-      .max(4000)
+      .max(SCOPE_CHARACTERS_MAX)
       .default('')
       .refine((value) => parseScope(value) !== undefined, 'must be scope tokens with one space between them (RFC 6749 §3.3)')
       .transform((value) => parseScope(value) ?? []),
-    audience: distinct(text(500).min(1), 50).default([]),
+    audience: distinct(text(500).min(1), 50).refine(fitsToken(AUDIENCE_BYTES_MAX), tooLong(AUDIENCE_BYTES_MAX)).default([]),
     resources: distinct(absoluteUri(500), 50).default([]),
     claims: z
       .record(text(200).min(1), z.unknown())
@@ -117,8 +128,8 @@ const METADATA = z
         for (const name of Object.keys(claims).filter((name) => PROTOCOL_CLAIMS.has(name))) {
           context.addIssue({ code: 'custom', path: [name], message: 'is a protocol claim and cannot be set' });
         }
-        if (JSON.stringify(claims).length > 4000) context.addIssue('must have at most 4000 characters of JSON');
-      }),
+      })
+      .refine(fitsToken(CLAIMS_BYTES_MAX), tooLong(CLAIMS_BYTES_MAX)),
     access_token_format: z.enum(['reference', 'jwt']).default('reference'),
     access_token_ttl: z.int().min(1).max(ACCESS_TOKEN_TTL_MAX_SECONDS).optional(),
     introspection_max_age: z.int().min(0).max(86_400).default(0),
@@ -138,12 +149,14 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
   const given = Object.entries(document).filter(([name]) => !READ_ONLY.includes(name));
   const localized = given.filter(([name]) => LOCALIZED.test(name));
   const result = METADATA.safeParse(Object.fromEntries(given.filter(([name]) => !LOCALIZED.test(name))));
-  const fields = [
+  const problems = [
     ...(result.success ? [] : result.error.issues.flatMap(fieldProblems)),
     ...localized
       .filter(([name, value]) => !REGISTRATION[name.split('#')[0] as 'client_name'].safeParse(value).success)
       .map(([name]) => ({ pointer: pointer([name]), detail: 'is not valid' })),
   ];
+  // One problem a field: what fails first says most.
+  const fields = problems.filter(({ pointer }, index) => problems.findIndex((other) => other.pointer === pointer) === index);
   if (!result.success || fields.length > 0) {
     const code = fields.every((field) => field.pointer.startsWith('/redirect_uris')) ? 'invalid_redirect_uri' : 'invalid_client_metadata';
     throw new Problem(code, 'the client metadata is not valid', fields);

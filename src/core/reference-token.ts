@@ -11,7 +11,7 @@ export type TokenHash = string & { readonly __brand: 'TokenHash' };
 const PREFIX = 'at_';
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const REFERENCE_TOKEN = /^at_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}$/;
-const JWT = /^[A-Za-z0-9_-]{10,2048}\.[A-Za-z0-9_-]{10,8192}\.[A-Za-z0-9_-]{43,1024}$/;
+const JWT = /^[A-Za-z0-9_-]{10,1024}\.[A-Za-z0-9_-]{10,14336}\.[A-Za-z0-9_-]{43,1024}$/;
 
 /** 256 bits: RFC 6749 §10.10 asks for a guess probability of at most 2^-128, better 2^-160. */
 export function mintReferenceToken(): AccessToken {

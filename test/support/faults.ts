@@ -243,24 +243,27 @@ export function socketUrl({
 export interface Network {
   readonly port: number;
   /**
-   * `passing`; `silent`: what is connected now never hears anything again, new connections neither, until it passes again (a host that
-   * went away does not even say so); `closed`: every connection is closed.
+   * `passing`; `silent`: who is connected now never hears anything again, new connections not until it passes again (a host that went away
+   * does not even say so); `closed`: every connection is closed.
    */
   set(state: 'passing' | 'silent' | 'closed'): void;
-  /** From when `text` is sent by a client, as `silent`, that piece included. */
-  silenceAt(text: string): void;
+  /** What a client sends next that fulfils the condition still arrives, but from then on the network is `silent`. */
+  loseAnswerTo(condition: (sent: string) => boolean): void;
 }
 
 /** A TCP port in front of PostgreSQL's Unix socket. */
 export async function faultyNetwork(t: Cleanup, { host, port }: FaultyPostgres['connection'], listenOn = 0): Promise<Network> {
   let state: 'passing' | 'silent' | 'closed' = 'passing';
-  let trigger: string | undefined;
-  const sockets = new Set<Socket>();
-  const silenced = new Set<Socket>();
+  let isLast: ((sent: string) => boolean) | undefined;
+  const pairs = new Set<{ readonly near: Socket; readonly far: Socket; isSilent: boolean }>();
   const set = (next: typeof state) => {
     state = next;
-    if (next === 'silent') for (const socket of sockets) silenced.add(socket);
-    if (next === 'closed') for (const socket of sockets) socket.destroy();
+    for (const pair of pairs) {
+      if (next === 'silent') pair.isSilent = true;
+      if (next === 'closed') pair.near.destroy();
+      // PostgreSQL finds out in the end, or its locks would stay.
+      if (next === 'closed' || (next === 'passing' && pair.isSilent)) pair.far.destroy();
+    }
   };
   const server = createServer((near) => {
     if (state === 'closed') {
@@ -268,25 +271,22 @@ export async function faultyNetwork(t: Cleanup, { host, port }: FaultyPostgres['
       return;
     }
     const far = connect(`${host}/.s.PGSQL.${port}`);
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
-      if (state === 'silent') silenced.add(from);
-      from.on('error', () => undefined);
-      from.on('data', (chunk) => {
-        if (trigger !== undefined && from === near && chunk.includes(trigger)) {
-          trigger = undefined;
-          set('silent');
-        }
-        if (!silenced.has(from)) to.write(chunk);
-      });
-      from.on('close', () => {
-        sockets.delete(from);
-        if (!silenced.delete(from)) to.destroy();
-      });
-    }
+    const pair = { near, far, isSilent: state === 'silent' };
+    pairs.add(pair);
+    near.on('data', (chunk) => {
+      if (!pair.isSilent) far.write(chunk);
+      if (isLast?.(chunk.toString('latin1'))) {
+        isLast = undefined;
+        set('silent');
+      }
+    });
+    far.on('data', (chunk) => !pair.isSilent && near.write(chunk));
+    far.on('close', () => !pair.isSilent && near.destroy());
+    near.on('close', () => {
+      far.destroy();
+      pairs.delete(pair);
+    });
+    for (const socket of [near, far]) socket.on('error', () => undefined);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(listenOn, '127.0.0.1', () => resolve());
@@ -298,8 +298,13 @@ export async function faultyNetwork(t: Cleanup, { host, port }: FaultyPostgres['
   return {
     port: (server.address() as AddressInfo).port,
     set,
-    silenceAt(text) {
-      trigger = text;
+    loseAnswerTo(condition) {
+      isLast = condition;
     },
   };
+}
+
+/** The administrator's secrets that were generated and shown. */
+export function announcedSecrets(...programs: readonly Program[]): readonly string[] {
+  return programs.flatMap((program) => [...program.output().matchAll(/"client_secret":"([^"]+)"/g)].map(([, secret = '']) => secret));
 }
