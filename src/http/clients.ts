@@ -113,7 +113,7 @@ async function deleteClient(call: Call, deps: HttpDeps): Promise<Response> {
 
 async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
   const actor = await authorize(call, 'write', deps);
-  const { name, expiresAt } = parseNewSecret(await readJsonObject(call.request, JSON_TYPE), call.now);
+  const { name, expiresAt } = parseNewSecret(hasBody(call.request) ? await readJsonObject(call.request, JSON_TYPE) : {}, call.now);
   const check = (current: Client) => {
     requireOwnScopes(actor.scope, current);
     if (current.authMethod === 'none') throw new Problem('conflict', 'a client with token_endpoint_auth_method "none" has no secrets');
@@ -147,6 +147,11 @@ async function authorize(call: Call, access: 'read' | 'write', { tokens }: HttpD
     tokens,
   );
   return { clientId, scope, address: call.address };
+}
+
+/** A secret without a name and an end needs no body. */
+function hasBody({ headers }: Request): boolean {
+  return headers.has('transfer-encoding') || headers.has('content-type') || Number(headers.get('content-length') ?? 0) > 0;
 }
 
 function queryOf({ url }: Request): URLSearchParams {
