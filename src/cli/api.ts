@@ -64,12 +64,11 @@ export async function send(target: Target, request: ApiRequest): Promise<Answer>
  * @throws CommandError — refused; or an answer that is not from such a server
  */
 export function requireSuccess(target: Target, answer: Answer): Answer {
-  const { status, text, document } = answer;
-  if (status >= 400) throw refusal(target, answer);
-  if (status !== 204 && !parseObject(text)) {
+  if (answer.status >= 400) throw refusal(target, answer);
+  if (answer.status !== 204 && !parseObject(answer.text)) {
     throw new CommandError(EXIT.configuration, `${target.url} does not answer as this server would: is that the issuer's URL?`);
   }
-  return { status, text, document };
+  return answer;
 }
 
 function refusal({ url, clientId }: Target, { status, document }: Answer): CommandError {
@@ -81,7 +80,8 @@ function refusal({ url, clientId }: Target, { status, document }: Answer): Comma
   if (status === 401 || status === 403) {
     return new CommandError(EXIT.notAuthorized, `not authorized as client "${clientId}" at ${url}: ${reason}`, details);
   }
-  const hint = status === 404 && code === '' ? `; is ${url} the issuer's URL?` : '';
+  // A client or a secret that is not there is a problem document; a path that is not there is none.
+  const hint = status === 404 && document.detail === undefined ? `; is ${url} the issuer's URL?` : '';
   return new CommandError(EXIT.refused, `${reason}${hint}`, details);
 }
 
@@ -94,17 +94,14 @@ function fieldText(problem: unknown): string {
 function unreachable(error: unknown, { url, timeoutMs }: Target, { method, path }: ApiRequest): CommandError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = errorCode(cause);
+  const isCertificate = CERTIFICATE.test(code);
   const isWrite = method !== 'GET' && path.startsWith('/clients');
-  const unknown =
-    isWrite && !NOT_SENT.test(code) && !CERTIFICATE.test(code) ? '; it may have been done all the same: look before you try again' : '';
-  if (code === 'TimeoutError') return new CommandError(EXIT.unavailable, `no answer from ${url} within ${timeoutMs / 1000} s${unknown}`);
+  const doubt = isWrite && !isCertificate && !NOT_SENT.test(code) ? '; it may have been done all the same: look before you try again' : '';
+  if (code === 'TimeoutError') return new CommandError(EXIT.unavailable, `no answer from ${url} within ${timeoutMs / 1000} s${doubt}`);
+  const reason = code === 'Error' && cause instanceof Error ? cause.message : code;
   const hint =
-    code === 'ECONNREFUSED'
-      ? ': is the server running?'
-      : CERTIFICATE.test(code)
-        ? ': NODE_EXTRA_CA_CERTS names more authorities to trust'
-        : '';
-  return new CommandError(EXIT.unavailable, `cannot reach ${url} (${code})${hint}${unknown}`);
+    code === 'ECONNREFUSED' ? ': is the server running?' : isCertificate ? ': NODE_EXTRA_CA_CERTS adds authorities to trust' : '';
+  return new CommandError(EXIT.unavailable, `cannot reach ${url} (${reason})${hint}${doubt}`);
 }
 
 function parseObject(text: string): Document | undefined {

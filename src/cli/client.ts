@@ -4,7 +4,7 @@ import type { Answer } from './api.ts';
 import { type MetadataOptions, metadataOf } from './client-metadata.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { changeClients, readClients } from './management.ts';
-import { type Document, textOf, writeDocument, writeJson, writeLine, writeNote, writeTable } from './output.ts';
+import { documentsOf, printable, textOf, writeDocument, writeJson, writeLine, writeNote, writeTable } from './output.ts';
 import { createSecretFile, type SecretFile } from './secret-file.ts';
 import { resolveTarget, type TargetOptions } from './target.ts';
 
@@ -62,7 +62,7 @@ export async function listClients(options: ListOptions): Promise<void> {
     } while (options.all && cursor !== undefined);
     return pages;
   });
-  const items = pages.flatMap(({ document }) => (Array.isArray(document.items) ? (document.items as Document[]) : []));
+  const items = pages.flatMap(({ document }) => documentsOf(document.items));
   if (options.json) return writeJson(options.all ? JSON.stringify({ items }) : (pages[0]?.text ?? ''));
   const rows = items.map((client) => [
     textOf(client.client_id),
@@ -149,7 +149,7 @@ async function confirm(question: string): Promise<void> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) throw new CommandError(EXIT.usage, 'without a terminal this needs --yes');
   // Not in raw mode, so that Ctrl-C ends the program as everywhere else.
   const lines = createInterface({ input: process.stdin, terminal: false });
-  process.stderr.write(`${question} [y/N] `);
+  process.stderr.write(`${printable(question)} [y/N] `);
   let reply = '';
   for await (const line of lines) {
     reply = line;

@@ -39,10 +39,19 @@ interface DataFolder {
   credentials(): Credentials | undefined;
 }
 
+/** Where the command was started. */
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly directory: string;
+}
+
 /** @throws CommandError — not found, or not usable; the message says what to do */
-export async function resolveTarget(options: TargetOptions): Promise<Target> {
-  const settings = readSettings(process.env, process.cwd());
-  const folder = dataFolder(resolve(options.dataDir ?? settings('AUTH_DATA_DIR') ?? 'data'), options.dataDir !== undefined);
+export async function resolveTarget(
+  options: TargetOptions,
+  { environment, directory }: Surroundings = { environment: process.env, directory: process.cwd() },
+): Promise<Target> {
+  const settings = readSettings(environment, directory);
+  const folder = dataFolder(resolve(directory, options.dataDir ?? settings('AUTH_DATA_DIR') ?? 'data'), options.dataDir !== undefined);
   const url = parseServerUrl(findUrl(options, settings, folder));
   const credentials = await findCredentials(options, settings, folder, url);
   return { url, ...credentials, timeoutMs: options.timeout * 1000 };

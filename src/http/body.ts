@@ -99,7 +99,7 @@ async function readText(request: Request, bytesMax: number): Promise<string> {
   } catch (error) {
     // srvx: the listener's limit (BODY_BYTES_MAX), or a sender that went away.
     throw error instanceof Error && 'statusCode' in error && error.statusCode === 413
-      ? tooLarge
+      ? tooLarge()
       : new HttpError(400, 'the body is incomplete');
   }
   if (text.length > bytesMax) throw tooLarge();

@@ -177,8 +177,7 @@ test('all metadata of RFC 7591 §2 is kept under its name, with its languages (�
   assert.deepEqual(parseClientMetadata(registration).registration, registration);
 });
 
-// Reported: `d: z.undefined()` is a required key, so every key that is public is refused.
-test('a public key in jwks is accepted and kept (RFC 7591 §2)', { todo: 'every public jwks is refused' }, () => {
+test('a public key in jwks is accepted and kept (RFC 7591 §2)', () => {
   const jwks = { keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: '1' }] };
   assert.deepEqual(parseClientMetadata({ jwks }).registration, { jwks });
 });
@@ -202,7 +201,7 @@ const documents = fc
       fc.dictionary(
         name.filter((text) => text !== '' && text !== '__proto__' && !PROTOCOL_CLAIMS.has(text)),
         fc.jsonValue({ maxDepth: 2 }),
-        { maxKeys: 3 },
+        { maxKeys: 3, noNullPrototype: true },
       ),
     ),
     access_token_format: optional(fc.constantFrom('reference', 'jwt')),
@@ -220,7 +219,8 @@ const documents = fc
       ),
     ),
   })
-  .map((document) => Object.fromEntries(Object.entries(document).filter(([, value]) => value !== undefined)));
+  // as it comes from the wire: without what is undefined, and -0 is 0
+  .map((document): Document => JSON.parse(JSON.stringify(document)));
 
 test('what is printed is parsed back to the same, and what was sent is printed as it came', () => {
   fc.assert(

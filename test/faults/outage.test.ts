@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { type Answer, createClient, issueToken, postForm, request, sendJson } from '../support/client.ts';
-import { ADMIN, ENCRYPTION_KEY, type FaultyPostgres, faultyNetwork, faultyPostgres, launch, type Program, scratch, sharedCleanup } from '../support/faults.ts';
+import {
+  ADMIN,
+  ENCRYPTION_KEY,
+  type FaultyPostgres,
+  faultyNetwork,
+  faultyPostgres,
+  launch,
+  type Program,
+  scratch,
+  sharedCleanup,
+} from '../support/faults.ts';
 import type { Credentials } from '../support/server.ts';
 import { until } from '../support/server.ts';
 import { History } from './history.ts';
@@ -64,7 +74,8 @@ const ENDPOINTS = {
   'POST /introspect': ({ server: { url }, client, token }) => postForm(`${url}/introspect`, { token }, client),
   'POST /introspect, bearer': ({ server: { url }, bearer, token }) =>
     postForm(`${url}/introspect`, { token }, undefined, { authorization: `Bearer ${bearer}` }),
-  'POST /introspect, JWT': ({ server: { url }, client, token }) => postForm(`${url}/introspect`, { token }, client, { accept: 'application/jwt' }),
+  'POST /introspect, JWT': ({ server: { url }, client, token }) =>
+    postForm(`${url}/introspect`, { token }, client, { accept: 'application/jwt' }),
   'POST /revoke': ({ server: { url }, client, token }) => postForm(`${url}/revoke`, { token }, client),
   'GET /clients': ({ server: { url }, bearer }) => sendJson('GET', `${url}/clients?limit=1`, bearer),
   'POST /clients': ({ server: { url }, bearer }) => sendJson('POST', `${url}/clients`, bearer, { client_id: 'created-in-an-outage' }),
@@ -99,7 +110,14 @@ async function assertUnavailable(target: Target, endpoints: readonly Endpoint[] 
       const since = performance.now();
       const { status, headers, text } = await ENDPOINTS[endpoint](target);
       const ms = performance.now() - since;
-      const verdict = status !== 503 ? `${status} ${text}` : headers.get('retry-after') === null ? 'no Retry-After' : ms > ANSWER_MS_MAX ? `${ms} ms` : 503;
+      const verdict =
+        status !== 503
+          ? `${status} ${text}`
+          : headers.get('retry-after') === null
+            ? 'no Retry-After'
+            : ms > ANSWER_MS_MAX
+              ? `${ms} ms`
+              : 503;
       return [endpoint, verdict];
     }),
   );
@@ -119,7 +137,12 @@ async function assertUnharmed({ server: { url }, client, token, bearer, secretId
 }
 
 /** Under load: harm, what has to hold meanwhile, healing; then the server is ready again soon, and every promise was kept. */
-async function outage(target: Target, harm: () => Promise<unknown>, meanwhile: () => Promise<void>, heal: () => Promise<unknown>): Promise<void> {
+async function outage(
+  target: Target,
+  harm: () => Promise<unknown>,
+  meanwhile: () => Promise<void>,
+  heal: () => Promise<unknown>,
+): Promise<void> {
   const { server, history } = target;
   const stopLoad = await history.load({ url: server.url, patienceMs: ANSWER_MS_MAX });
   const goesOn = () => {

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../src/postgres/embedded.ts';
-import { freePort, until } from './server.ts';
+import { type Credentials, freePort, until } from './server.ts';
 
 export const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64');
 export const ADMIN = { clientId: 'admin', clientSecret: 'a-secret-of-the-administrator-for-tests' } as const;
@@ -307,4 +307,12 @@ export async function faultyNetwork(t: Cleanup, { host, port }: FaultyPostgres['
 /** The administrator's secrets that were generated and shown. */
 export function announcedSecrets(...programs: readonly Program[]): readonly string[] {
   return programs.flatMap((program) => [...program.output().matchAll(/"client_secret":"([^"]+)"/g)].map(([, secret = '']) => secret));
+}
+
+/** Waits for the secret, which has to be shown once among all of these. */
+export async function announcedAdmin(...programs: readonly Program[]): Promise<Credentials> {
+  await until(() => announcedSecrets(...programs).length > 0, 2_000).catch(() => assert.fail('no secret was shown'));
+  const [clientSecret = '', ...more] = announcedSecrets(...programs);
+  assert.deepEqual(more, [], 'shown once');
+  return { clientId: 'admin', clientSecret };
 }

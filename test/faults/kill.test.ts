@@ -1,0 +1,46 @@
+/** kill -9 under load, of the server, of its PostgreSQL, of both: what was answered holds after the restart. TEST_KILLS asks for more of them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ADMIN, launch, type Program, processesOf, scratch, signal } from '../support/faults.ts';
+import { freePort, until } from '../support/server.ts';
+import { History } from './history.ts';
+
+const KILLS = Number(process.env.TEST_KILLS ?? 6);
+const VICTIMS = ['server', 'database', 'server and database'] as const;
+
+test(`kill -9, ${KILLS} times under load: every answered token, client, revocation and deletion is there after the restart`, async (t) => {
+  const folder = await scratch(t);
+  const cluster = `${folder}/data/postgres`;
+  const history = new History();
+  const start = async (): Promise<Program> => {
+    const server = await launch(t, { folder, port, env: { AUTH_ADMIN_CLIENT_SECRET: ADMIN.clientSecret } });
+    await server.ready();
+    return server;
+  };
+  const port = await freePort();
+  let server = await start();
+  for (let kill = 0; kill < KILLS; kill++) {
+    const victim = VICTIMS[kill % VICTIMS.length] ?? 'server';
+    await t.test(`kill ${kill + 1}: ${victim}`, async () => {
+      const stopLoad = await history.load({ url: server.url, workers: 4, serverMayDie: victim !== 'database' });
+      const enough = history.promises + 40 + Math.floor(Math.random() * 40);
+      await until(() => history.promises > enough, 15_000);
+      const databaseProcesses = await processesOf(cluster);
+      assert.ok(databaseProcesses.length > 0);
+      if (victim !== 'database') signal(server.child.pid ?? 0, 'SIGKILL');
+      if (victim !== 'server') for (const pid of databaseProcesses) signal(pid, 'SIGKILL');
+      if (victim !== 'database') {
+        await server.exit;
+        server = await start();
+        assert.equal(server.output().includes('adopted the private PostgreSQL'), victim === 'server');
+      }
+      await server.ready(5_000);
+      const { promises } = history;
+      await until(() => history.promises > promises + 10, 10_000);
+      await stopLoad();
+      await history.verify(server.url);
+    });
+  }
+  assert.deepEqual(await server.end('SIGTERM'), { code: 0, signal: null });
+  assert.deepEqual(await processesOf(folder), []);
+});
