@@ -1,0 +1,106 @@
+-- The sum of migrations/, for reading: made by scripts/schema.mjs, compared by test/postgres/migrate.test.ts. Not to be run or edited.
+-- Partitions that the server makes as time goes by (access_token_short_1800000000) are left out.
+
+create table access_token (
+  token_hash bytea not null,
+  jti uuid not null,
+  client_id text not null,
+  subject text not null,
+  scope text[] not null,
+  audience text[] not null,
+  claims jsonb,
+  issued_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  issued_seq bigint not null,
+  long_lived boolean not null
+) partition by LIST (long_lived);
+CREATE INDEX access_token_token_hash ON ONLY access_token USING btree (token_hash);
+
+create table access_token_long partition of access_token FOR VALUES IN (true) partition by RANGE (expires_at);
+
+create table access_token_long_other partition of access_token_long DEFAULT;
+
+create table access_token_short partition of access_token FOR VALUES IN (false) partition by RANGE (expires_at);
+
+create table access_token_short_other partition of access_token_short DEFAULT;
+
+create table audit (
+  id bigint not null generated always as identity,
+  at timestamp with time zone not null default clock_timestamp(),
+  actor_client_id text,
+  actor_address inet,
+  action text not null,
+  target text not null,
+  detail jsonb not null default '{}'::jsonb,
+  constraint audit_pkey PRIMARY KEY (id)
+);
+
+create table change (
+  seq bigint not null,
+  kind text not null,
+  key text not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone not null,
+  constraint change_pkey PRIMARY KEY (seq),
+  constraint change_kind_check CHECK (kind = ANY (ARRAY['token'::text, 'client'::text, 'client_record'::text, 'keys'::text]))
+);
+CREATE INDEX change_kind_key_seq ON change USING btree (kind, key, seq);
+
+create table change_log (
+  only_row boolean not null default true,
+  epoch uuid not null default gen_random_uuid(),
+  last_seq bigint not null default 0,
+  constraint change_log_pkey PRIMARY KEY (only_row),
+  constraint change_log_only_row_check CHECK (only_row)
+);
+
+create table client (
+  client_id text not null,
+  auth_method text not null,
+  grant_types text[] not null,
+  scope text[] not null,
+  audience text[] not null,
+  resources text[] not null,
+  claims jsonb not null,
+  access_token_format text not null,
+  access_token_ttl integer,
+  introspection_max_age integer not null,
+  disabled boolean not null,
+  registration jsonb not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  deleted_at timestamp with time zone,
+  constraint client_pkey PRIMARY KEY (client_id),
+  constraint client_access_token_format_check CHECK (access_token_format = ANY (ARRAY['reference'::text, 'jwt'::text])),
+  constraint client_access_token_ttl_check CHECK (access_token_ttl > 0)
+);
+
+create table client_secret (
+  id uuid not null default gen_random_uuid(),
+  client_id text not null,
+  name text,
+  verifier text not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  constraint client_secret_pkey PRIMARY KEY (id),
+  constraint client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(client_id)
+);
+CREATE INDEX client_secret_client_id ON client_secret USING btree (client_id);
+
+create table migration (
+  version integer not null,
+  name text not null,
+  checksum text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  constraint migration_pkey PRIMARY KEY (version)
+);
+
+create table signing_key (
+  kid text not null,
+  alg text not null,
+  public_jwk jsonb not null,
+  private_key bytea not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint signing_key_pkey PRIMARY KEY (kid)
+);
