@@ -234,10 +234,10 @@ function parseKeys(value: string): readonly Buffer[] | undefined {
 function parseBlocks(value: string): BlockList | undefined {
   const blocks = new BlockList();
   for (const entry of value.split(',').map((part) => part.trim())) {
-    const [address = '', prefix] = entry.split('/');
+    const [address = '', prefix, ...rest] = entry.split('/');
     const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
     const bits = parseInteger(prefix ?? (family === 'ipv6' ? '128' : '32'), 0, family === 'ipv6' ? 128 : 32);
-    if (isIP(address) === 0 || bits === undefined) return undefined;
+    if (isIP(address) === 0 || bits === undefined || rest.length > 0) return undefined;
     blocks.addSubnet(address, bits, family);
   }
   return blocks;

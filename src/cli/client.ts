@@ -42,7 +42,7 @@ export async function createClient(options: CreateOptions): Promise<void> {
   const json = options.id === undefined ? metadata : { ...metadata, client_id: options.id };
   const target = await resolveTarget(options);
   await withSecretFile(options.output, async (file) => {
-    const answer = await changeClients(target, { method: 'POST', path: '/clients', json }, undefined, metadata.scope);
+    const answer = await changeClients(target, { method: 'POST', path: '/clients', json }, { scope: metadata.scope });
     showSecretOnce(answer, options, file);
   });
 }
@@ -87,14 +87,14 @@ export async function updateClient(id: string, options: UpdateOptions): Promise<
   const json = isSwitched ? { ...metadata, disabled: options.disable === true } : metadata;
   if (Object.keys(json).length === 0) throw new CommandError(EXIT.usage, 'nothing to change: say what, for example --scope "read write"');
   const target = await resolveTarget(options);
-  show(await changeClients(target, { method: 'PATCH', path, json }, { path }, metadata.scope), options);
+  show(await changeClients(target, { method: 'PATCH', path, json }, { path, scope: metadata.scope }), options);
 }
 
 export async function deleteClient(id: string, options: DeleteOptions): Promise<void> {
   const path = clientPath(id);
   const target = await resolveTarget(options);
   if (!options.yes) await confirm(`Delete client "${id}" at ${target.url}? All its tokens end, and its id is never given again.`);
-  await changeClients(target, { method: 'DELETE', path }, { path }, undefined);
+  await changeClients(target, { method: 'DELETE', path }, { path });
   if (!options.json) writeLine('deleted');
 }
 
@@ -104,7 +104,7 @@ export async function addSecret(id: string, options: AddSecretOptions): Promise<
   const json = { ...(name !== undefined && { name }), ...(expiresAt !== undefined && { expires_at: expiresAt }) };
   const target = await resolveTarget(options);
   await withSecretFile(options.output, async (file) => {
-    const answer = await changeClients(target, { method: 'POST', path: `${path}/secrets`, json }, { path }, undefined);
+    const answer = await changeClients(target, { method: 'POST', path: `${path}/secrets`, json }, { path });
     showSecretOnce(answer, options, file);
   });
 }
@@ -112,7 +112,7 @@ export async function addSecret(id: string, options: AddSecretOptions): Promise<
 export async function removeSecret(id: string, secretId: string, options: Options): Promise<void> {
   const path = clientPath(id);
   const target = await resolveTarget(options);
-  await changeClients(target, { method: 'DELETE', path: `${path}/secrets/${segment(secretId)}` }, { path }, undefined);
+  await changeClients(target, { method: 'DELETE', path: `${path}/secrets/${segment(secretId)}` }, { path });
   if (!options.json) writeLine('removed');
 }
 

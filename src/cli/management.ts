@@ -20,20 +20,21 @@ export async function readClients<T>(target: Target, work: (get: (path: string) 
  * A change. A client that holds `auth:` scopes is changed only by a token that holds them too (docs/client.md), so those are asked
  * for: the ones that the request gives, and after a refusal the ones that the client has.
  *
- * @param changed id of the client, if it exists already
+ * @param change.path of the client that is changed, if it exists already
+ * @param change.scope the `scope` that the request gives it
  * @throws CommandError
  */
 export async function changeClients(
   target: Target,
   request: ManagementRequest,
-  changed: { readonly path: string } | undefined,
-  givenScope: unknown,
+  change: { readonly path?: string; readonly scope?: unknown },
 ): Promise<Answer> {
-  const scope = [...new Set(['auth:clients', ...ownScopes(givenScope)])];
+  const { path } = change;
+  const scope = [...new Set(['auth:clients', ...ownScopes(change.scope)])];
   const first = await withToken(target, [scope.join(' ')], async (token) => {
     const answer = await call(target, token, request);
-    if (!changed || answer.status !== 403) return { answer, missing: [] };
-    const current = await call(target, token, { method: 'GET', path: changed.path });
+    if (path === undefined || answer.status !== 403) return { answer, missing: [] };
+    const current = await call(target, token, { method: 'GET', path });
     return { answer, missing: ownScopes(current.document.scope).filter((own) => !scope.includes(own)) };
   });
   if (first.missing.length === 0) return requireSuccess(target, first.answer);

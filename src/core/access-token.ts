@@ -42,6 +42,7 @@ export function accessTokenClaims(record: Omit<AccessTokenRecord, 'tokenHash'>, 
     exp: record.expiresAt,
     iat: record.issuedAt,
     jti: record.jti,
-    ...(record.scope.length > 0 && { scope: record.scope.join(' ') }),
+    // Undefined is not written; a static claim of that name would be otherwise.
+    scope: record.scope.length > 0 ? record.scope.join(' ') : undefined,
   };
 }

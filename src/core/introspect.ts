@@ -41,7 +41,7 @@ export async function introspect(
 
 /** RFC 7662 §2.2. */
 export function introspectionResponse(active: ActiveToken | undefined, issuer: string): Readonly<Record<string, unknown>> {
-  return active ? { active: true, token_type: 'Bearer', ...accessTokenClaims(active.record, issuer) } : { active: false };
+  return active ? { ...accessTokenClaims(active.record, issuer), active: true, token_type: 'Bearer' } : { active: false };
 }
 
 /** RFC 9701 §5: the answer as a JWT for this caller, without `sub` and `exp` of its own so that it cannot pass for an access token (§8.1). */

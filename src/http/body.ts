@@ -102,7 +102,7 @@ async function readText(request: Request, bytesMax: number): Promise<string> {
       ? tooLarge()
       : new HttpError(400, 'the body is incomplete');
   }
-  if (text.length > bytesMax) throw tooLarge();
+  if (Buffer.byteLength(text) > bytesMax) throw tooLarge();
   // What decoding puts in place of bytes that are not UTF-8.
   if (text.includes('\ufffd')) throw new HttpError(400, 'the body is not UTF-8');
   return text;

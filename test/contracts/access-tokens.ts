@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { AccessTokenRecord } from '../../src/core/access-token.ts';
-import { ACTOR, allow, NOW, type OpenStores, type Stores, settings, tokenRecord } from './stores.ts';
+import { ACTOR, allow, insist, NOW, type OpenStores, type Stores, settings, tokenRecord } from './stores.ts';
 
 const RECORDS: readonly [why: string, members: Partial<AccessTokenRecord>][] = [
   ['as most are', {}],
@@ -79,7 +79,7 @@ export function accessTokenContract(open: OpenStores): void {
     test('revoking again, and twenty at once, changes nothing and fails nobody', async () => {
       const record = tokenRecord();
       await stores.tokens.insert(record);
-      await Promise.all(Array.from({ length: 20 }, () => stores.tokens.revoke(record)));
+      await Promise.all(Array.from({ length: 20 }, () => insist(() => stores.tokens.revoke(record))));
       await stores.tokens.revoke(record);
       assert.equal(await isActive(record), false);
     });
@@ -154,9 +154,9 @@ export function accessTokenContract(open: OpenStores): void {
         return { record, wasDisabled: read.client.disabled };
       };
       const [first, second, ...issued] = await Promise.all([
-        setDisabled('storm', true),
-        setDisabled('storm', true),
-        ...Array.from({ length: 30 }, issue),
+        insist(() => setDisabled('storm', true)),
+        insist(() => setDisabled('storm', true)),
+        ...Array.from({ length: 30 }, () => insist(issue)),
       ]);
       assert.ok(first?.disabled && second?.disabled);
       for (const { record, wasDisabled } of issued) assert.equal(await isActive(record), wasDisabled);

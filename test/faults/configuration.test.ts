@@ -5,7 +5,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { postForm, request } from '../support/client.ts';
-import { ADMIN, type Launch, launch, processesOf, scratch, within } from '../support/faults.ts';
+import { createDatabase } from '../support/database.ts';
+import { ADMIN, type Cleanup, ENCRYPTION_KEY, type Launch, launch, processesOf, scratch, within } from '../support/faults.ts';
 import { until } from '../support/server.ts';
 
 const SECRET = 'a-value-that-nobody-may-see';
@@ -89,7 +90,7 @@ for (const [what, { env = {}, dotEnv, problems }] of Object.entries(REFUSALS)) {
     for (const problem of problems) assert.equal(lines.filter((line) => problem.test(line)).length, 1, `${problem} in ${server.output()}`);
     assert.equal(lines.length, problems.length, server.output());
     assert.doesNotMatch(server.output(), new RegExp(SECRET));
-    assert.deepEqual(await processesOf(folder), []);
+    assert.deepEqual(processesOf(folder), []);
   });
 }
 
@@ -103,7 +104,7 @@ test('what Kubernetes injects for a Service called auth is ignored with a warnin
     AUTH_SERVICE_HOST: '10.0.0.1',
     AUTH_SERVICE_PORT_HTTP: '8080',
   };
-  const server = await launch(t, { folder, env: { ...injected, AUTH_HOST: host } });
+  const server = await launch(t, { folder, env: { ...injected, ...(await database(t)), AUTH_HOST: host } });
   await until(async () => {
     assert.ok(server.isRunning(), server.output());
     return (await fetch(`http://${host}:8080/health/ready`).catch(() => undefined))?.status === 200;
@@ -120,7 +121,7 @@ test('.env and files of secrets count, and the environment wins over .env', asyn
     join(folder, '.env'),
     'AUTH_ADMIN_CLIENT_SECRET_FILE=secrets/admin\nAUTH_ISSUER=https://from-file.example.com\nAUTH_ACCESS_TOKEN_TTL=60\n',
   );
-  const server = await launch(t, { folder, env: { AUTH_ISSUER: 'https://auth.example.com' } });
+  const server = await launch(t, { folder, env: { ...(await database(t)), AUTH_ISSUER: 'https://auth.example.com' } });
   await server.ready();
   const { body } = await postForm(`${server.url}/token`, { grant_type: 'client_credentials' }, ADMIN);
   assert.equal(body.expires_in, 60);
@@ -128,3 +129,9 @@ test('.env and files of secrets count, and the environment wins over .env', asyn
   assert.equal(metadata.body.issuer, 'https://auth.example.com');
   assert.doesNotMatch(server.output(), new RegExp(ADMIN.clientSecret));
 });
+
+async function database(t: Cleanup): Promise<Readonly<Record<string, string>>> {
+  const { url, drop } = await createDatabase();
+  t.after(drop);
+  return { DATABASE_URL: url, AUTH_ENCRYPTION_KEY: ENCRYPTION_KEY };
+}

@@ -29,7 +29,7 @@ export interface LoadOptions {
   readonly patienceMs?: number;
 }
 
-const PACE_MS = 5;
+const PACE_MS = 15;
 
 /** The clients and tokens of all loads on one database. */
 export class History {

@@ -25,7 +25,7 @@ test(`kill -9, ${KILLS} times under load: every answered token, client, revocati
       const stopLoad = await history.load({ url: server.url, workers: 4, serverMayDie: victim !== 'database' });
       const enough = history.promises + 40 + Math.floor(Math.random() * 40);
       await until(() => history.promises > enough, 15_000);
-      const databaseProcesses = await processesOf(cluster);
+      const databaseProcesses = processesOf(cluster);
       assert.ok(databaseProcesses.length > 0);
       if (victim !== 'database') signal(server.child.pid ?? 0, 'SIGKILL');
       if (victim !== 'server') for (const pid of databaseProcesses) signal(pid, 'SIGKILL');
@@ -42,5 +42,5 @@ test(`kill -9, ${KILLS} times under load: every answered token, client, revocati
     });
   }
   assert.deepEqual(await server.end('SIGTERM'), { code: 0, signal: null });
-  assert.deepEqual(await processesOf(folder), []);
+  assert.deepEqual(processesOf(folder), []);
 });

@@ -4,18 +4,20 @@ import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { issueToken, postForm, request, sendJson } from '../support/client.ts';
 import { createDatabase, testPostgres } from '../support/database.ts';
 import {
   announcedAdmin,
   announcedSecrets,
   ENCRYPTION_KEY,
+  type FaultyPostgres,
   faultyNetwork,
   faultyPostgres,
   launch,
   type Program,
   scratch,
+  sharedCleanup,
   socketUrl,
   within,
 } from '../support/faults.ts';
@@ -23,11 +25,21 @@ import { freePort, until } from '../support/server.ts';
 
 const environment = (databaseUrl: string) => ({ DATABASE_URL: databaseUrl, AUTH_ENCRYPTION_KEY: ENCRYPTION_KEY });
 
+const shared = sharedCleanup();
+let folder: string;
+/** Each test takes a database of its own. */
+let postgres: FaultyPostgres;
+
+before(async () => {
+  folder = await scratch(shared);
+  postgres = await faultyPostgres(shared, folder);
+});
+
+after(() => shared.run());
+
 test('PostgreSQL is away at the start: live, not ready, ready by itself, and the generated secret is shown once', async (t) => {
-  const folder = await scratch(t);
   const port = await freePort();
-  const server = await launch(t, { folder, env: environment(`postgres://auth@127.0.0.1:${port}/auth`) });
-  const starting = faultyPostgres(t, folder);
+  const server = await launch(t, { folder, env: environment(`postgres://auth@127.0.0.1:${port}/away`) });
   await server.live();
   const answers = await Promise.all([
     request(`${server.url}/health/ready`),
@@ -39,14 +51,13 @@ test('PostgreSQL is away at the start: live, not ready, ready by itself, and the
   for (const { status, headers } of answers) assert.deepEqual([status, headers.has('retry-after')], [503, true]);
   assert.deepEqual(announcedSecrets(server), []);
 
-  await faultyNetwork(t, (await starting).connection, port);
+  await faultyNetwork(t, postgres.connection, port);
   await server.ready(5_000);
   assert.ok(await issueToken(server.url, await announcedAdmin(server)));
   assert.deepEqual(await server.end('SIGTERM'), { code: 0, signal: null });
 });
 
 test('SIGTERM while PostgreSQL is away: exit 0, before the listener is open and after', async (t) => {
-  const folder = await scratch(t);
   const env = environment(`postgres://auth@127.0.0.1:${await freePort()}/auth`);
   const [early, late] = await Promise.all([launch(t, { folder, env }), launch(t, { folder, env })]);
   const before = until(() => early.output().includes('cannot be reached'), 15_000).then(() => early.end('SIGTERM', 5_000));
@@ -54,26 +65,26 @@ test('SIGTERM while PostgreSQL is away: exit 0, before the listener is open and 
   assert.deepEqual(await Promise.all([before, after]), Array(2).fill({ code: 0, signal: null }));
 });
 
-for (const [where, condition] of [
-  ['while it waits for its turn to migrate', () => (sent: string) => sent.includes('pg_advisory_lock')],
-  ['while it migrates', () => (sent: string) => sent.includes('create table change_log')],
+const SILENCES: readonly (readonly [database: string, when: string, condition: () => (sent: string) => boolean])[] = [
+  ['silent_in_turn', 'while it waits for its turn to migrate', () => (sent) => sent.includes('pg_advisory_lock')],
   [
+    'silent_in_commit',
     'when it commits the administrator',
     () => {
       let isNext = false;
-      return (sent: string) => {
+      return (sent) => {
         isNext ||= sent.includes('Administrator');
         return isNext && sent.includes('commit');
       };
     },
   ],
-] as const) {
-  test(`the network goes silent at the start, ${where}: ready after it is back, and the secret is shown once`, async (t) => {
-    const folder = await scratch(t);
-    const postgres = await faultyPostgres(t, folder);
+];
+
+for (const [database, when, condition] of SILENCES) {
+  test(`the network goes silent at the start, ${when}: ready after it is back, and the secret is shown once`, async (t) => {
     const network = await faultyNetwork(t, postgres.connection);
     network.loseAnswerTo(condition());
-    const server = await launch(t, { folder, env: environment(`postgres://auth@127.0.0.1:${network.port}/auth`) });
+    const server = await launch(t, { folder, env: environment(`postgres://auth@127.0.0.1:${network.port}/${database}`) });
     await server.live();
     assert.equal(await server.status('/health/ready'), 503);
     network.set('passing');
@@ -83,7 +94,6 @@ for (const [where, condition] of [
 }
 
 test('a first start that fails because its port is taken: the next one shows the secret', async (t) => {
-  const folder = await scratch(t);
   const database = await createDatabase('template0');
   t.after(() => database.drop());
   const taken = createServer();
@@ -105,7 +115,6 @@ for (const [state, name] of [
   ['missing', `test_missing_${randomBytes(6).toString('hex')}`],
 ] as const) {
   test(`${SERVERS} servers start at once, the database is ${state}: all get ready; one key, one administrator, one secret`, async (t) => {
-    const folder = await scratch(t);
     const database = await createDatabase('template0');
     const url = name === undefined ? database.url : socketUrl({ ...testPostgres(), database: name });
     t.after(async () => {
@@ -129,8 +138,6 @@ for (const [state, name] of [
 }
 
 test('a role that may not create the missing database: the message has the command, and the command helps', async (t) => {
-  const folder = await scratch(t);
-  const postgres = await faultyPostgres(t, folder);
   await postgres.query('create role plain login');
   const env = environment(socketUrl({ ...postgres.connection, user: 'plain', database: 'missing' }));
   const refused = await exitOf(t, folder, env);
@@ -140,8 +147,6 @@ test('a role that may not create the missing database: the message has the comma
 });
 
 test('a wrong password: the start stops and says so without the password', async (t) => {
-  const folder = await scratch(t);
-  const postgres = await faultyPostgres(t, folder);
   await postgres.query("create role guarded login createdb password 'the right one'");
   const accessFile = join(folder, 'postgresql', 'postgres', 'pg_hba.conf');
   await writeFile(accessFile, `local all guarded scram-sha-256\n${await readFile(accessFile, 'utf8')}`);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { basic, createClient, issueToken, postForm } from '../support/client.ts';
 import {
   ADMIN,
@@ -17,6 +17,7 @@ import {
   type Program,
   processesOf,
   scratch,
+  sharedCleanup,
   signal,
 } from '../support/faults.ts';
 import { until } from '../support/server.ts';
@@ -56,16 +57,24 @@ async function sendSlowly(t: Cleanup, { url }: Program): Promise<SlowRequest> {
   return { answer: () => answer, closed, finish: () => socket.write(FORM.slice(5)) };
 }
 
-/** Without `npm`, which is slow to start, unless it is what is tested. */
-async function serving(t: Cleanup, options: Partial<Launch> = {}): Promise<{ readonly server: Program; readonly folder: string }> {
-  const folder = await scratch(t);
+const shared = sharedCleanup();
+/** One after the other: what a test leaves behind, the next one finds. */
+let folder: string;
+
+before(async () => {
+  folder = await scratch(shared);
+});
+
+after(() => shared.run());
+
+async function serving(t: Cleanup, options: Partial<Launch> = {}): Promise<Program> {
   const server = await launch(t, { folder, env: ENV, ...options });
   await server.ready();
-  return { server, folder };
+  return server;
 }
 
-async function assertClosed(folder: string): Promise<void> {
-  assert.deepEqual(await processesOf(folder), []);
+async function assertClosed(): Promise<void> {
+  assert.deepEqual(processesOf(folder), []);
   const control = await readFile(join(folder, 'data', 'postgres', 'global', 'pg_control'));
   assert.equal(control.readInt32LE(16), DB_SHUTDOWNED, 'the state that pg_controldata shows as "shut down"');
   assert.match(await readFile(join(folder, 'data', 'postgres.log'), 'utf8'), /database system is shut down\s*$/);
@@ -81,19 +90,11 @@ const WAYS: [how: string, options: Partial<Launch>, stop: (server: Program) => v
       signal(-(child.pid ?? 0), 'SIGINT');
     },
   ],
-  [
-    'SIGTERM twice at once',
-    {},
-    ({ child }) => {
-      child.kill('SIGTERM');
-      child.kill('SIGTERM');
-    },
-  ],
 ];
 
 for (const [how, options, stop] of WAYS) {
   test(`${how}: nothing more is accepted, a slow request is finished, PostgreSQL is closed, exit 0`, async (t) => {
-    const { server, folder } = await serving(t, options);
+    const server = await serving(t, options);
     await createClient({ url: server.url, admin: ADMIN }); // leaves an idle connection
     const slow = await sendSlowly(t, server);
     stop(server);
@@ -104,40 +105,40 @@ for (const [how, options, stop] of WAYS) {
     assert.match(slow.answer(), /^HTTP\/1\.1 200 .*"access_token":"at_/s);
     assert.deepEqual(await server.exit, { code: 0, signal: null });
     assert.throws(() => process.kill(-(server.child.pid ?? 0), 0), { code: 'ESRCH' }, 'nobody of the group is left');
-    await assertClosed(folder);
+    await assertClosed();
   });
 }
 
 test('a request that never ends is cut off after ten seconds', async (t) => {
-  const { server, folder } = await serving(t);
+  const server = await serving(t);
   const [slow, since] = [await sendSlowly(t, server), performance.now()];
   assert.deepEqual(await server.end('SIGTERM', DRAIN_MS + 3_000), { code: 0, signal: null });
   assert.ok(performance.now() - since >= DRAIN_MS - 50);
   await slow.closed;
   assert.equal(slow.answer(), '');
-  await assertClosed(folder);
+  await assertClosed();
 });
 
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
   test(`a second ${name} a second later ends the server at once, and PostgreSQL with it`, async (t) => {
-    const { server, folder } = await serving(t);
+    const server = await serving(t);
     await sendSlowly(t, server);
     server.child.kill(name);
     const since = performance.now();
     await until(() => performance.now() - since > SAME_SIGNAL_MS + 100, 3_000);
     assert.ok(server.isRunning());
     assert.deepEqual(await server.end(name, 1_000), { code: 1, signal: null });
-    await until(async () => (await processesOf(folder)).length === 0, 5_000);
-    await assertClosed(folder);
+    await until(() => processesOf(folder).length === 0, 5_000);
+    await assertClosed();
   });
 }
 
 for (const signals of [1, 2]) {
   test(`${signals === 1 ? 'SIGTERM' : 'SIGTERM twice, a second apart,'} during the first start: it ends, and leaves nobody behind`, async (t) => {
-    const folder = await scratch(t);
+    const folder = await scratch(t); // an empty one
     const server = await launch(t, { folder, env: ENV });
     // From when there is something to leave behind, at a moment that differs from run to run.
-    await until(async () => (await processesOf(`${folder}/data`)).length > 0, 10_000);
+    await until(() => processesOf(`${folder}/data`).length > 0, 10_000);
     server.child.kill('SIGTERM');
     const since = performance.now();
     if (signals === 2) {
@@ -145,7 +146,7 @@ for (const signals of [1, 2]) {
       server.child.kill('SIGTERM');
     }
     await server.exit;
-    await until(async () => (await processesOf(folder)).length === 0, 5_000);
+    await until(() => processesOf(folder).length === 0, 5_000);
   });
 }
 

@@ -73,7 +73,7 @@ const FORMS: readonly [why: string, form: string, expected: Readonly<Record<stri
   ['separators alone', '&&&', {}],
   ['an empty value is absent (RFC 6749 §3.2)', 'scope=&grant_type=x', { grant_type: 'x' }],
   ['a name alone is empty', 'scope', {}],
-  ['plus is a space, %2B a plus', 'a=1+2%2B3', { a: '1 2+3' }],
+  ['plus is a space, %2B a plus', 'a=1+2%2B3+4', { a: '1 2+3 4' }],
   ['a value may have =', 'a=b=c', { a: 'b=c' }],
   ['an escaped name', '%61=1', { a: '1' }],
   ['UTF-8', 'a=%C3%A9', { a: 'é' }],
@@ -185,7 +185,7 @@ test('a body without a length that passes the listener’s limit is 413', async 
 });
 
 // Reported: 16 KiB are counted in UTF-16 units, so a form without a content-length may have three times as many bytes.
-test('the limit of a form counts bytes', { todo: 'it counts UTF-16 units' }, async () => {
+test('the limit of a form counts bytes', async () => {
   const bytes = new TextEncoder().encode(`a=${'€'.repeat(FORM_BYTES_MAX / 2)}`);
   await assert.rejects(readForm(post(bytes)), refused(413));
 });

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, readlink, realpath, rm } from 'node:fs/promises';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +46,7 @@ export async function scratch(t: Cleanup): Promise<string> {
   t.after(async () => {
     // Whoever starts others goes first, or it would start them again.
     await until(async () => {
-      const left = await processesOf(folder);
+      const left = processesOf(folder);
       for (const pid of left) signal(pid, 'SIGKILL');
       return left.length === 0;
     }, 10_000);
@@ -55,16 +56,19 @@ export async function scratch(t: Cleanup): Promise<string> {
 }
 
 /** Every process that has the folder in its command line or works below it; zombies do not count. */
-export async function processesOf(folder: string): Promise<number[]> {
-  const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 1 && pid !== process.pid);
-  const own = await Promise.all(
-    pids.map(async (pid) => {
-      const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
-      return commandLine.includes(folder) || `${cwd}/`.startsWith(`${folder}/`);
-    }),
-  );
-  return pids.filter((_, index) => own[index]);
+export function processesOf(folder: string): number[] {
+  const pids = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 1 && pid !== process.pid);
+  return pids.filter((pid) => {
+    try {
+      return (
+        `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${folder}/`) || readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(folder)
+      );
+    } catch {
+      return false; // it has ended, or works for another user
+    }
+  });
 }
 
 /** Sends a signal to what may be gone. @param pid negative: to the group */
@@ -191,7 +195,7 @@ export async function faultyPostgres(t: Cleanup, folder: string, settings: Reado
   let postgres = await start();
   const { connection } = postgres;
   const signalAll = async (name: NodeJS.Signals) => {
-    for (const pid of await processesOf(dataDir)) signal(pid, name);
+    for (const pid of processesOf(dataDir)) signal(pid, name);
   };
   const session = async () => {
     const client = new pg.Client(connection);
