@@ -6,7 +6,7 @@ import { parseEnv } from 'node:util';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
 import { SIGNING_ALGS, type SigningAlg } from './core/signing-key.ts';
 
-/** A secret that a person chose is refused below this length (docs/decisions/0006). */
+/** A secret that a person chose is refused below this length (docs/decisions/0005). */
 export const CHOSEN_SECRET_CHARACTERS_MIN = 32;
 
 export interface Config {

@@ -19,9 +19,10 @@ export interface Hold {
  * Makes this process the only server on the data folder: a session lock in its PostgreSQL, which ends with the process however that
  * ends. A lost session (PostgreSQL restarted) is taken again.
  *
+ * @param onDisplaced the session was lost, and another server was quicker: PostgreSQL is that one's now
  * @throws DataFolderInUse
  */
-export async function holdDataFolder(connection: pg.ClientConfig, dataDir: string): Promise<Hold> {
+export async function holdDataFolder(connection: pg.ClientConfig, dataDir: string, onDisplaced: () => void): Promise<Hold> {
   let session = await takeLock(connection);
   // The session of a server that was killed a moment ago may not have ended yet.
   for (let attempt = 1; !session && attempt < ATTEMPTS; attempt++) {
@@ -34,7 +35,13 @@ export async function holdDataFolder(connection: pg.ClientConfig, dataDir: strin
     while (!released) {
       await session?.ended;
       if (!released) await delay(RETRY_MS);
-      if (!released) session = await takeLock(connection).catch(() => undefined);
+      if (released) return;
+      try {
+        session = await takeLock(connection);
+        if (!session) return onDisplaced();
+      } catch {
+        session = undefined; // PostgreSQL is not back yet
+      }
     }
   };
   const keeping = keep();

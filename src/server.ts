@@ -28,12 +28,19 @@ export interface Server {
   readonly url: string;
   /** for the operator: `PostgreSQL 18.4, private, in ./data`, or the host of `DATABASE_URL` */
   readonly database: string;
-  /** Resolves once PostgreSQL has been reached and prepared; rejects, for good, with what {@link startServer} throws. `undefined`: stopped before */
-  readonly prepared: Promise<Administrator | undefined>;
+  /** Resolves once PostgreSQL has been reached and prepared; rejects, for good, with what {@link startServer} throws */
+  readonly prepared: Promise<void>;
   /** Answers what is running (10 s at most), then closes everything. Idempotent. */
   stop(): Promise<void>;
   /** Tells the private PostgreSQL to end without waiting for anything. */
   abandon(): void;
+}
+
+export interface ServerEvents {
+  /** Once: the database is ready. @param url where this machine will reach the server */
+  onAdministrator(administrator: Administrator, url: string): void;
+  /** Another server has taken the data folder while PostgreSQL was down: this one has to end, without touching PostgreSQL. */
+  onDisplaced(): void;
 }
 
 interface Database {
@@ -49,27 +56,28 @@ interface Database {
  *
  * @throws EmbeddedPostgresError, DataFolderInUse, MigrationError, DecryptionError — with a message for the operator
  */
-export async function startServer(config: Config, log: Logger): Promise<Server> {
-  const database = config.databaseUrl === undefined ? await openEmbedded(config, log) : openExternal(config, config.databaseUrl);
+export async function startServer(config: Config, log: Logger, events: ServerEvents): Promise<Server> {
+  const database = config.databaseUrl === undefined ? await openEmbedded(config, log, events) : openExternal(config, config.databaseUrl);
   const db = openDb(database.connection, (error) => log.warn({ err: error }, 'lost a connection to PostgreSQL'));
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
   let maintenance: NodeJS.Timeout | undefined;
 
-  async function prepare(): Promise<Administrator | undefined> {
+  async function prepare(): Promise<void> {
     while (stopping === undefined) {
       try {
         const administrator = await prepareDatabase(config, database, db);
+        // At once: a generated secret is known to nobody else, and the listener may still fail.
+        events.onAdministrator(administrator, localUrl(config));
         deps = httpDeps(config, database, db, log);
         maintenance = setInterval(() => void maintain(db, log), MAINTENANCE_MS).unref();
-        return administrator;
+        return;
       } catch (error) {
         if (!(error instanceof Unavailable)) throw error;
         log.warn({ err: error }, 'PostgreSQL cannot be reached: trying again');
         await delay(RETRY_MS);
       }
     }
-    return undefined;
   }
 
   try {
@@ -78,7 +86,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await orAfter(PREPARE_PATIENCE_MS, prepared);
     const app = buildApp(config.issuer, log, () => deps);
     const listener = await listen(app, config, (error) => log.warn({ err: error }, 'an answer could not be sent'));
-    const url = localUrl(config, listener.port);
+    const url = localUrl(config);
     if (config.databaseUrl === undefined) await writeServerFile(config.dataDir, url);
     const close = async () => {
       clearInterval(maintenance);
@@ -101,12 +109,12 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   }
 }
 
-async function openEmbedded(config: Config, log: Logger): Promise<Database> {
+async function openEmbedded(config: Config, log: Logger, { onDisplaced }: ServerEvents): Promise<Database> {
   let postgres = await startEmbeddedPostgres({ dataDir: config.dataDir });
   const { connection } = postgres;
   let hold: Hold | undefined;
   try {
-    hold = await holdDataFolder(connection, config.dataDir);
+    hold = await holdDataFolder(connection, config.dataDir, onDisplaced);
     if (postgres.adopted) log.warn({ pid: postgres.pid }, 'adopted the private PostgreSQL of a server that did not stop');
     const restart = async () => {
       postgres = await startEmbeddedPostgres({ dataDir: config.dataDir });
@@ -196,7 +204,7 @@ async function maintain(db: Db, log: Logger): Promise<void> {
   }
 }
 
-function localUrl({ host, tls, issuer }: Config, port: number): string {
+function localUrl({ host, port, tls, issuer }: Config): string {
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   return `${tls ? 'https' : 'http'}://${name}:${port}${new URL(issuer).pathname.replace(/\/$/, '')}`;
 }

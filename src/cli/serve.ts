@@ -43,14 +43,19 @@ export async function serve(): Promise<void> {
   let server: Server | undefined;
   try {
     const startedAt = performance.now();
-    const starting = startServer(config, log);
+    const starting = startServer(config, log, {
+      onAdministrator: (administrator, url) => announceSecret(administrator, url, isTerminal ? undefined : log),
+      onDisplaced: () => {
+        process.stderr.write(`auth ends: another server has taken ${config.dataDir}\n`);
+        process.exit(1);
+      },
+    });
     stopOnSignal(starting, log);
     server = await starting;
     const ms = Math.round(performance.now() - startedAt);
     if (isTerminal) process.stdout.write(summary(server, config));
     else log.info({ url: server.url, issuer: config.issuer, database: server.database, ms }, 'listening');
-    const administrator = await server.prepared;
-    if (administrator) announceSecret(administrator, server.url, isTerminal ? undefined : log);
+    await server.prepared;
   } catch (error) {
     if (isForOperator(error)) process.stderr.write(`auth cannot start: ${error.message}${hint(error)}\n`);
     else log.fatal({ err: error }, 'auth cannot start');

@@ -1,13 +1,11 @@
 /** The listener on Node: limits, and what Node's parser hides from the application. On another runtime this file has a sibling. */
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import type { Hono } from 'hono';
 import { toNodeHandler } from 'srvx/node';
 import { BODY_BYTES_MAX } from './body.ts';
 
 export interface Listener {
-  readonly port: number;
   /** Stops accepting and resolves when what is running has been answered, or has been cut off after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -63,7 +61,7 @@ export async function listen(
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => resolve());
   });
-  return { port: (server.address() as AddressInfo).port, drain: (timeoutMs) => drain(server, timeoutMs) };
+  return { drain: (timeoutMs) => drain(server, timeoutMs) };
 }
 
 function headerProblem(request: IncomingMessage): string | undefined {

@@ -56,23 +56,26 @@ const NEVER_STORED = [
   `{"claims":${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}}`,
   `{"claims":{"a":${'['.repeat(40)}${']'.repeat(40)}}}`,
 ];
-testThatWritesNothing('O01 RFC 8259: what is no JSON object, or could not be stored, is refused by everything that reads JSON', async () => {
-  for (const body of [...NOT_AN_OBJECT, ...NEVER_STORED]) {
-    await assertRefused('POST', '/clients', body);
-    await assertRefused('PUT', `/clients/${client.clientId}`, body);
-    await assertRefused('PATCH', `/clients/${client.clientId}`, body, 'application/merge-patch+json');
-    await assertRefused('POST', `/clients/${client.clientId}/secrets`, body);
-  }
-  for (const type of [
-    'text/plain',
-    'text/json',
-    'application/json, text/plain',
-    'application/x-www-form-urlencoded',
-    'application/problem+json',
-  ])
-    await assertRefused('POST', '/clients', '{}', type);
-  await assertRefused('PUT', `/clients/${client.clientId}`, '{}', 'application/merge-patch+json');
-});
+testThatWritesNothing(
+  'O01 RFC 8259: what is no JSON object, or could not be stored, is refused by everything that reads JSON',
+  async () => {
+    for (const body of [...NOT_AN_OBJECT, ...NEVER_STORED]) {
+      await assertRefused('POST', '/clients', body);
+      await assertRefused('PUT', `/clients/${client.clientId}`, body);
+      await assertRefused('PATCH', `/clients/${client.clientId}`, body, 'application/merge-patch+json');
+      await assertRefused('POST', `/clients/${client.clientId}/secrets`, body);
+    }
+    for (const type of [
+      'text/plain',
+      'text/json',
+      'application/json, text/plain',
+      'application/x-www-form-urlencoded',
+      'application/problem+json',
+    ])
+      await assertRefused('POST', '/clients', '{}', type);
+    await assertRefused('PUT', `/clients/${client.clientId}`, '{}', 'application/merge-patch+json');
+  },
+);
 
 const METADATA: readonly Readonly<Record<string, unknown>>[] = [
   ...[null, '', '.', '..', 'a/b', 'a\n', 'a b', '-a', '__proto__', 'ä', 'x'.repeat(129), 5, {}, ['a']].map((client_id) => ({ client_id })),

@@ -42,7 +42,10 @@ export async function openServer(environment: Readonly<Record<string, string>> =
     tmpdir(),
   );
   const lines: string[] = [];
-  const server = await start(config, pino({ level: 'trace' }, { write: (line) => void lines.push(line) }));
+  const server = await start(config, pino({ level: 'trace' }, { write: (line) => void lines.push(line) }), {
+    onAdministrator: () => undefined,
+    onDisplaced: () => undefined,
+  });
   return {
     url: server.url,
     admin,
