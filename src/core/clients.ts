@@ -76,6 +76,9 @@ const distinct = <T extends z.ZodType>(item: T, max: number) =>
     .max(max)
     .refine((items) => !Array.isArray(items) || new Set(items).size === items.length, 'must not repeat a value');
 
+/** RFC 7518 §6.2.2, §6.3.2, §6.4: no business of an authorization server. */
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+
 /** RFC 7591 §2 that this server keeps for others to read but does not act on. */
 const REGISTRATION = {
   client_name: text(200).optional(),
@@ -97,7 +100,10 @@ const REGISTRATION = {
     .looseObject({
       keys: z
         .array(
-          z.looseObject({ kty: z.enum(['EC', 'OKP', 'RSA']) }).refine((key) => !('d' in key), { path: ['d'], message: 'is a private key' }),
+          z.looseObject({ kty: z.enum(['EC', 'OKP', 'RSA']) }).superRefine((key, context) => {
+            for (const path of PRIVATE_MEMBERS.filter((member) => member in key))
+              context.addIssue({ code: 'custom', path: [path], message: 'is part of a private key' });
+          }),
         )
         .max(20),
     })

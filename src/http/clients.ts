@@ -186,8 +186,7 @@ function parseNewSecret(
   now: number,
 ): { readonly name: string | undefined; readonly expiresAt: Date | undefined } {
   const { name, expires_at: expires, ...others } = document;
-  const expiresAt =
-    typeof expires === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$/.test(expires) ? new Date(expires) : undefined;
+  const expiresAt = parseTime(expires);
   const fields = [
     ...Object.keys(others).map((other) => ({ pointer: `/${other}`, detail: 'is not a known member' })),
     ...(name === undefined || (typeof name === 'string' && /^\P{Cc}{1,200}$/u.test(name))
@@ -199,6 +198,14 @@ function parseNewSecret(
   ];
   if (fields.length > 0) throw new Problem('invalid_request', 'the secret is not valid', fields);
   return { name: name as string | undefined, expiresAt };
+}
+
+/** RFC 3339; JavaScript would take the 30th of February for the 2nd of March. */
+function parseTime(text: unknown): Date | undefined {
+  const date = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.exec(typeof text === 'string' ? text : '');
+  if (!date) return undefined;
+  const [year = 0, month = 0, day = 0] = date.slice(1).map(Number);
+  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day ? new Date(date[0]) : undefined;
 }
 
 /** A client as it is read: RFC 7591 names, never a secret or its verifier. */

@@ -67,7 +67,9 @@ async function identify(call: Call, params: ReadonlyMap<string, string>, type: s
   if (isAnonymous && type === SIGNED_TYPE) throw new HttpError(400, 'a signed answer is for authenticated callers only');
   if (isAnonymous) throw new OAuthError('invalid_client', 'client authentication is missing');
   const { client } = await authenticate(call, params, deps);
-  return { clientId: client.id, scope: client.scope, resources: client.resources, maxAgeSeconds: client.introspectionMaxAgeSeconds };
+  // The issuer is nobody's resource but this server's: else who may make clients could see every token without an audience of its own.
+  const resources = client.resources.filter((resource) => resource !== deps.issuer);
+  return { clientId: client.id, scope: client.scope, resources, maxAgeSeconds: client.introspectionMaxAgeSeconds };
 }
 
 /** `no-store`, unless the calling client may keep an active answer; never beyond the token's end. */

@@ -44,6 +44,8 @@ export async function listen(
   // srvx's type also allows HTTP/2 requests, which this listener never gets.
   const handle = toNodeHandler((request) => app.fetch(request), { maxRequestBodySize: BODY_BYTES_MAX }) as RequestListener;
   const server: Server = tls ? createTlsServer({ ...LIMITS, ...tls, minVersion: 'TLSv1.2' }) : createServer(LIMITS);
+  // Beyond a count Node drops headers without a word, and a doubled one with them; their size is limited as it is.
+  server.maxHeadersCount = 0;
   server.on('request', (request, response) => {
     // While draining, a connection ends with its answer, however busy its client keeps it.
     if (!server.listening) response.shouldKeepAlive = false;

@@ -103,6 +103,12 @@ test('I06 who sees a token: its client, its audience, auth:introspect as a clien
   }
 });
 
+test("I06 the issuer is nobody's resource: who claims it sees no token of the default audience", async () => {
+  const iss = server.url.replace('127.0.0.1', 'localhost');
+  const claimant = await createClient(server, { resources: [iss] });
+  assert.equal((await introspect({ token: await issueToken(server.url, stranger) }, claimant)).text, '{"active":false}');
+});
+
 test('I07 RFC 6750 §3: a bearer token without auth:introspect is 403, a bad one 401, two methods 400', async () => {
   const by = (value: string, form: Readonly<Record<string, string>> = {}) =>
     introspect({ token, ...form }, undefined, { authorization: `Bearer ${value}` });

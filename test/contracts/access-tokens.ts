@@ -111,6 +111,16 @@ export function accessTokenContract(open: OpenStores): void {
       assert.deepEqual(await Promise.all([old, fresh].map(isActive)), [false, true]);
     });
 
+    test('a cut-off ends what was issued before it, not what was issued knowing of it', async () => {
+      await clientWithTokens('border');
+      await setDisabled('border', true);
+      const asOfSeq = (await stores.directory.find('border'))?.asOfSeq ?? Number.NaN;
+      const [before, at] = [asOfSeq - 1, asOfSeq].map((issuedSeq) => tokenRecord({ clientId: 'border', issuedSeq }));
+      assert.ok(before && at);
+      for (const record of [before, at]) await stores.tokens.insert(record);
+      assert.deepEqual(await Promise.all([before, at].map(isActive)), [false, true]);
+    });
+
     test('a change that is no cut-off ends no token', async () => {
       const [record] = await clientWithTokens('renamed', {});
       await stores.administration.update('renamed', (current) => ({ ...current, scope: ['other'] }), ACTOR);
