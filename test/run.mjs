@@ -40,12 +40,25 @@ async function run(files, binDir) {
     await migrate({ ...postgres.connection, database: 'auth_template' });
     const { host, port, user } = postgres.connection;
     const env = { ...process.env, TEST_POSTGRES: JSON.stringify({ host, port, user, template: 'auth_template' }), NODE_ENV: 'test' };
-    return await new Promise((resolve) => {
-      const args = ['--enable-source-maps', '--test', '--test-concurrency=4', ...files];
-      spawn(process.execPath, args, { env, stdio: 'inherit' }).on('exit', (code) => resolve(code === 0));
-    });
+    // Those that start and kill processes want the machine for themselves.
+    const isHeavy = (file) => /test\/(faults|cli)\/|embedded/.test(file);
+    const passed = await nodeTest(
+      files.filter((file) => !isHeavy(file)),
+      4,
+      env,
+    );
+    return (await nodeTest(files.filter(isHeavy), 1, env)) && passed;
   } finally {
     await postgres.stop();
     rmSync(dataDir, { recursive: true, force: true });
   }
+}
+
+/** @returns whether all passed */
+function nodeTest(files, concurrency, env) {
+  if (files.length === 0) return true;
+  return new Promise((resolve) => {
+    const args = ['--enable-source-maps', '--test', `--test-concurrency=${concurrency}`, ...files];
+    spawn(process.execPath, args, { env, stdio: 'inherit' }).on('exit', (code) => resolve(code === 0));
+  });
 }
