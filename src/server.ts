@@ -2,6 +2,7 @@
 import type { ClientConfig } from 'pg';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
+import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
 import { encryptionKey, type Hold, holdDataFolder, writeAdminFile, writeServerFile } from './data-folder.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
@@ -58,15 +59,16 @@ interface Database {
  */
 export async function startServer(config: Config, log: Logger, events: ServerEvents): Promise<Server> {
   const database = config.databaseUrl === undefined ? await openEmbedded(config, log, events) : openExternal(config, config.databaseUrl);
-  const db = openDb(database.connection, (error) => log.warn({ err: error }, 'lost a connection to PostgreSQL'));
+  const db = openDb(database.connection, ({ message }) => log.warn({ reason: message }, 'lost a connection to PostgreSQL'));
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
   let maintenance: NodeJS.Timeout | undefined;
 
   async function prepare(): Promise<void> {
+    const newSecret = mintClientSecret();
     while (stopping === undefined) {
       try {
-        const administrator = await prepareDatabase(config, database, db);
+        const administrator = await prepareDatabase(config, database, db, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
         deps = httpDeps(config, database, db, log);
@@ -167,12 +169,17 @@ function openExternal({ encryptionKeys }: Config, databaseUrl: string): Database
   };
 }
 
-async function prepareDatabase(config: Config, { connection, encryptionKeys }: Database, db: Db): Promise<Administrator> {
+async function prepareDatabase(
+  config: Config,
+  { connection, encryptionKeys }: Database,
+  db: Db,
+  newSecret: string,
+): Promise<Administrator> {
   if (config.databaseUrl !== undefined) await ensureDatabase(connection);
   await migrate(connection);
   await maintainPartitions(db);
   await ensureSigningKey(db, config.signingAlg, encryptionKeys);
-  const administrator = await ensureAdministrator(db, config.adminClientId, config.adminClientSecret);
+  const administrator = await ensureAdministrator(db, config.adminClientId, config.adminClientSecret, newSecret);
   if (config.databaseUrl === undefined && administrator.generatedSecret !== undefined) {
     await writeAdminFile(config.dataDir, administrator.clientId, administrator.generatedSecret);
   }

@@ -19,8 +19,16 @@ export interface Administrator {
 /**
  * Creates the administrator's client if there is none of this id; a deleted one does not come back. A configured secret becomes
  * the administrator's at each start.
+ *
+ * @param newSecret what a new administrator gets without a configured one; the same for each attempt of a start, so that an attempt
+ * whose commit was not answered is recognized and its secret shown
  */
-export async function ensureAdministrator(db: Db, clientId: string, configuredSecret: string | undefined): Promise<Administrator> {
+export async function ensureAdministrator(
+  db: Db,
+  clientId: string,
+  configuredSecret: string | undefined,
+  newSecret = mintClientSecret(),
+): Promise<Administrator> {
   return db.transaction(async (tx) => {
     await tx.query({ text: 'select pg_advisory_xact_lock($1)', values: [ADMINISTRATOR_LOCK] });
     const [existing] = await tx.query<{ deleted: boolean }>({
@@ -29,10 +37,10 @@ export async function ensureAdministrator(db: Db, clientId: string, configuredSe
     });
     if (existing) {
       if (configuredSecret !== undefined && !existing.deleted) await replaceConfiguredSecret(tx, clientId, configuredSecret);
-      return { clientId, generatedSecret: undefined };
+      return { clientId, generatedSecret: (await hasSecret(tx, clientId, newSecret)) ? newSecret : undefined };
     }
     await insertClientRow(tx, clientId, parseClientMetadata({ client_name: 'Administrator', scope: OWN_SCOPES.join(' ') }));
-    const generatedSecret = configuredSecret === undefined ? mintClientSecret() : undefined;
+    const generatedSecret = configuredSecret === undefined ? newSecret : undefined;
     await insertSecret(tx, clientId, {
       name: configuredSecret === undefined ? undefined : CONFIGURED_SECRET_NAME,
       verifier: secretVerifier(configuredSecret ?? generatedSecret ?? ''),
@@ -42,6 +50,11 @@ export async function ensureAdministrator(db: Db, clientId: string, configuredSe
     await recordChange(tx, 'client_record', clientId);
     return { clientId, generatedSecret };
   });
+}
+
+async function hasSecret(tx: Queries, clientId: string, secret: string): Promise<boolean> {
+  const text = 'select from client_secret where client_id = $1 and verifier = $2';
+  return (await tx.query({ text, values: [clientId, secretVerifier(secret)] })).length > 0;
 }
 
 async function replaceConfiguredSecret(tx: Queries, clientId: string, secret: string): Promise<void> {

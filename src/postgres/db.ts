@@ -55,6 +55,9 @@ async function run<Row extends pg.QueryResultRow>(on: pg.Pool | pg.PoolClient, {
 
 async function inTransaction<T>(pool: pg.Pool, work: (tx: Queries) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  // While a client is checked out the pool does not listen: a connection that ends between two queries would end this process.
+  const ignore = () => undefined;
+  client.on('error', ignore);
   try {
     await client.query('begin');
     const result = await work({ query: (statement) => run(client, statement) });
@@ -64,6 +67,8 @@ async function inTransaction<T>(pool: pg.Pool, work: (tx: Queries) => Promise<T>
   } catch (error) {
     await rollBack(client, error);
     throw error;
+  } finally {
+    client.off('error', ignore);
   }
 }
 

@@ -41,8 +41,7 @@ export function readMigrations(): readonly Migration[] {
  */
 export async function migrate(connection: pg.ClientConfig): Promise<MigrationStatus> {
   return withConnection(connection, async (client) => {
-    // A session lock, not one per file: each file commits by itself, and nobody else may come between two of them.
-    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await takeTurn(client);
     await client.query(`create table if not exists migration (
       version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())`);
     const { applied, pending } = await compare(client);
@@ -59,6 +58,15 @@ export async function migrationStatus(connection: pg.ClientConfig): Promise<Migr
     const { applied, pending } = await compare(client);
     return { applied, pending: pending.map((migration) => migration.name) };
   });
+}
+
+/**
+ * A session lock, not one per file: each file commits by itself, and nobody else may come between two of them. Asked for again and again
+ * with a time-out for each answer: a wait inside PostgreSQL could not be told from a network that has gone silent.
+ */
+async function takeTurn(client: pg.Client): Promise<void> {
+  const ask = { text: 'select pg_try_advisory_lock($1) as held', values: [MIGRATION_LOCK], query_timeout: 2_000 };
+  while (!(await client.query<{ held: boolean }>(ask)).rows[0]?.held) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 async function compare(client: pg.Client): Promise<{ readonly applied: readonly string[]; readonly pending: readonly Migration[] }> {

@@ -60,7 +60,7 @@ async function maintainClass(tx: Queries, lifeClass: LifeClass, now: number): Pr
   const existing = new Set(rows.map((row) => row.name));
   // What went to the default partition while there was none stays there, and its range with it: PostgreSQL refuses to split it off.
   const astray = await tx.query<{ start: number }>({
-    text: `select distinct floor(extract(epoch from expires_at) / $1)::bigint * $1 as start from ${table}_other`,
+    text: `select distinct (floor(extract(epoch from expires_at) / $1::bigint) * $1::bigint)::bigint as start from ${table}_other`,
     values: [widthSeconds],
   });
   const taken = new Set(astray.map((row) => row.start));

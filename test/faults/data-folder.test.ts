@@ -41,11 +41,11 @@ test('a second server on a data folder stops and says why; the first goes on und
   await until(() => existsSync(join(folder, 'data', 'server.json')), 2_000);
   const serverFile = await readFile(join(folder, 'data', 'server.json'), 'utf8');
   const history = new History();
-  const stopLoad = await history.load({ url: first.url, workers: 2 });
-  const second = await launch(t, { folder, env: { AUTH_ADMIN_CLIENT_SECRET: 'x'.repeat(40) } });
-  assert.deepEqual(await within(15_000, second.exit, second.output), { code: 1, signal: null });
-  assert.match(second.output(), IN_USE);
-  await stopLoad();
+  await history.load({ url: first.url, workers: 2 }, async () => {
+    const second = await launch(t, { folder, env: { AUTH_ADMIN_CLIENT_SECRET: 'x'.repeat(40) } });
+    assert.deepEqual(await within(15_000, second.exit, second.output), { code: 1, signal: null });
+    assert.match(second.output(), IN_USE);
+  });
   assert.equal(history.outages, 0);
   await history.verify(first.url);
   assert.equal(await readFile(join(folder, 'data', 'server.json'), 'utf8'), serverFile);

@@ -42,8 +42,8 @@ export class History {
   /** the longest that an answer took */
   slowestMs = 0;
 
-  /** Runs workers until the returned function is called; it resolves when the last request has ended. */
-  async load({ url, workers = 4, serverMayDie = false, patienceMs = 15_000 }: LoadOptions): Promise<() => Promise<void>> {
+  /** Runs workers as long as `work` takes, and ends with their last answers. */
+  async load({ url, workers = 4, serverMayDie = false, patienceMs = 15_000 }: LoadOptions, work: () => Promise<void>): Promise<void> {
     const bearer = await issueToken(url, ADMIN);
     let isOver = false;
     const ask = async (what: string, send: () => Promise<Answer>): Promise<Answer | undefined> => {
@@ -69,10 +69,12 @@ export class History {
         await pause(PACE_MS);
       }
     });
-    return async () => {
+    try {
+      await work();
+    } finally {
       isOver = true;
       await Promise.all(running);
-    };
+    }
   }
 
   async #step(

@@ -1,5 +1,6 @@
 /** kill -9 under load, of the server, of its PostgreSQL, of both: what was answered holds after the restart. TEST_KILLS asks for more of them. */
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { ADMIN, launch, type Program, processesOf, scratch, signal } from '../support/faults.ts';
 import { freePort, until } from '../support/server.ts';
@@ -22,22 +23,22 @@ test(`kill -9, ${KILLS} times under load: every answered token, client, revocati
   for (let kill = 0; kill < KILLS; kill++) {
     const victim = VICTIMS[kill % VICTIMS.length] ?? 'server';
     await t.test(`kill ${kill + 1}: ${victim}`, async () => {
-      const stopLoad = await history.load({ url: server.url, workers: 4, serverMayDie: victim !== 'database' });
-      const enough = history.promises + 40 + Math.floor(Math.random() * 40);
-      await until(() => history.promises > enough, 15_000);
-      const databaseProcesses = processesOf(cluster);
-      assert.ok(databaseProcesses.length > 0);
-      if (victim !== 'database') signal(server.child.pid ?? 0, 'SIGKILL');
-      if (victim !== 'server') for (const pid of databaseProcesses) signal(pid, 'SIGKILL');
-      if (victim !== 'database') {
-        await server.exit;
-        server = await start();
-        assert.equal(server.output().includes('adopted the private PostgreSQL'), victim === 'server');
-      }
-      await server.ready(5_000);
-      const { promises } = history;
-      await until(() => history.promises > promises + 10, 10_000);
-      await stopLoad();
+      await history.load({ url: server.url, serverMayDie: victim !== 'database' }, async () => {
+        const enough = history.promises + randomInt(40, 80);
+        await until(() => history.promises > enough, 15_000);
+        const databaseProcesses = processesOf(cluster);
+        assert.ok(databaseProcesses.length > 0);
+        if (victim !== 'database') signal(server.child.pid ?? 0, 'SIGKILL');
+        if (victim !== 'server') for (const pid of databaseProcesses) signal(pid, 'SIGKILL');
+        if (victim !== 'database') {
+          await server.exit;
+          server = await start();
+          assert.equal(server.output().includes('adopted the private PostgreSQL'), victim === 'server');
+        }
+        await server.ready(5_000);
+        const { promises } = history;
+        await until(() => history.promises > promises + 10, 10_000);
+      });
       await history.verify(server.url);
     });
   }

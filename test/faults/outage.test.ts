@@ -144,20 +144,21 @@ async function outage(
   heal: () => Promise<unknown>,
 ): Promise<void> {
   const { server, history } = target;
-  const stopLoad = await history.load({ url: server.url, patienceMs: ANSWER_MS_MAX });
   const goesOn = () => {
     const { promises } = history;
     return until(() => history.promises > promises + 10, RECOVERY_MS_MAX);
   };
-  try {
+  await history.load({ url: server.url, patienceMs: ANSWER_MS_MAX }, async () => {
     await goesOn();
-    await harm();
-    await meanwhile();
-  } finally {
-    await heal();
+    try {
+      await harm();
+      await meanwhile();
+    } finally {
+      await heal();
+    }
     await server.ready(RECOVERY_MS_MAX);
-    await goesOn().finally(stopLoad);
-  }
+    await goesOn();
+  });
   await history.verify(server.url);
   await assertUnharmed(target);
 }

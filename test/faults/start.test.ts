@@ -66,7 +66,7 @@ test('SIGTERM while PostgreSQL is away: exit 0, before the listener is open and 
 });
 
 const SILENCES: readonly (readonly [database: string, when: string, condition: () => (sent: string) => boolean])[] = [
-  ['silent_in_turn', 'while it waits for its turn to migrate', () => (sent) => sent.includes('pg_advisory_lock')],
+  ['silent_in_turn', 'while it waits for its turn to migrate', () => (sent) => sent.includes('pg_try_advisory_lock')],
   [
     'silent_in_commit',
     'when it commits the administrator',
