@@ -88,6 +88,12 @@ const METADATA_REFUSALS: readonly [why: string, document: Document, ...pointers:
   ['jwks without keys', { jwks: {} }, '/jwks/keys'],
   ['a symmetric key', { jwks: { keys: [{ kty: 'oct', k: 'x', d: undefined }] } }, '/jwks/keys/0/kty'],
   ['a private key', { jwks: { keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'x' }] } }, '/jwks/keys/0/d'],
+  [
+    'a part of a private RSA key',
+    { jwks: { keys: [{ kty: 'RSA', n: 'x', e: 'x', p: 'x', qi: 'x' }] } },
+    '/jwks/keys/0/p',
+    '/jwks/keys/0/qi',
+  ],
   ['several at once', { scope: ' ', disabled: 1, nope: 1, 'client_name#de': 1 }, '/scope', '/disabled', '/nope', '/client_name#de'],
   ['a redirect URI among others', { redirect_uris: ['x'], nope: 1 }, '/redirect_uris/0', '/nope'],
 ];

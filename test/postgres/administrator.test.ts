@@ -56,6 +56,17 @@ test('the generated secret is nowhere in the database', async (t) => {
   assert.ok(!dump.includes(generatedSecret));
 });
 
+test('a start that tries again, because a commit was not answered, recognizes its secret; another start does not', async (t) => {
+  const created = await database(t);
+  const generated = secret();
+  for (let attempt = 0; attempt < 2; attempt++) {
+    assert.equal((await ensureAdministrator(created.db, 'admin', undefined, generated)).generatedSecret, generated);
+  }
+  assert.equal((await ensureAdministrator(created.db, 'admin', undefined, secret())).generatedSecret, undefined);
+  assert.deepEqual(await opens(created, generated), [true]);
+  assert.equal((await created.query('select from client_secret')).length, 1);
+});
+
 test('ten nodes that start at once: one secret is generated, by the one that made the client', async (t) => {
   const created = await database(t);
   const administrators = await Promise.all(Array.from({ length: 10 }, () => ensureAdministrator(created.db, 'admin', undefined)));

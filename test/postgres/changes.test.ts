@@ -1,7 +1,6 @@
 /** The change log's promise: numbers without gaps, in the order in which they become visible (docs/decisions/0004). */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import pg from 'pg';
 import { accessTokenStore } from '../../src/postgres/access-tokens.ts';
 import { appendChange } from '../../src/postgres/changes.ts';
@@ -9,6 +8,7 @@ import { clientAdministration } from '../../src/postgres/clients.ts';
 import { openDb, type Queries } from '../../src/postgres/db.ts';
 import { ACTOR, allow, insist, newSecret, settings, tokenRecord } from '../contracts/stores.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { until } from '../support/server.ts';
 
 const EXPIRES_AT = 1_900_000_000;
 
@@ -84,7 +84,7 @@ test('a transaction that has a number and has not committed holds the next one b
   const patient: Queries = { query: async ({ text, values }) => (await other.query(text, values as unknown[])).rows };
   const second = appendChange(patient, 'keys', 'second', EXPIRES_AT);
   const waiting = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-  while ((await slow.query(waiting)).rowCount === 0) await turn();
+  await until(async () => (await slow.query(waiting)).rowCount !== 0, 10_000);
   assert.deepEqual(await seqsOf(created), []);
   await slow.query('commit');
   await second;

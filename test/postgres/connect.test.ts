@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test';
 import pg from 'pg';
 import { Unavailable } from '../../src/core/ports.ts';
 import { connectionOf, ensureDatabase } from '../../src/postgres/connect.ts';
+import { outageAware } from '../../src/postgres/db.ts';
 import { MigrationError } from '../../src/postgres/migrate.ts';
 import { testPostgres } from '../support/database.ts';
 
@@ -91,3 +92,33 @@ test('no answer is Unavailable: to be tried again, not to be given up', async ()
   await assert.rejects(ensureDatabase(connectionOf('postgres://auth@127.0.0.1:1/auth')), Unavailable);
   await assert.rejects(ensureDatabase(connectionOf('postgres://auth@auth.invalid/auth')), Unavailable);
 });
+
+for (const code of ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'ENETDOWN']) {
+  test(`${code} is an outage`, async () => {
+    await assert.rejects(
+      outageAware(() => Promise.reject(Object.assign(new Error(code), { code }))),
+      Unavailable,
+    );
+  });
+}
+
+// Reported: the pattern for error codes of the system has no underscore. It is what a name server that is not up yet answers.
+test('EAI_AGAIN is an outage', { todo: 'a bug: 500, and a start ends' }, async () => {
+  await assert.rejects(
+    outageAware(() => Promise.reject(Object.assign(new Error('getaddrinfo'), { code: 'EAI_AGAIN' }))),
+    Unavailable,
+  );
+});
+
+for (const error of [
+  new Error('something else'),
+  new TypeError('x is not a function'),
+  Object.assign(new Error(), { code: 'ERR_INVALID_ARG_TYPE' }),
+]) {
+  test(`${error} is a bug and stays what it is`, async () => {
+    await assert.rejects(
+      outageAware(() => Promise.reject(error)),
+      error,
+    );
+  });
+}

@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import pg from 'pg';
 import { Unavailable } from '../../src/core/ports.ts';
-import { MigrationError, migrate, migrationStatus, readMigrations } from '../../src/postgres/migrate.ts';
+import { migrate, migrationStatus, readMigrations } from '../../src/postgres/migrate.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { copyProgram, type ProgramCopy } from '../support/program-copy.ts';
+import { until } from '../support/server.ts';
 
 const ROOT = new URL('../../../', import.meta.url);
 const NAMES = readMigrations().map(({ name }) => name);
@@ -113,6 +114,14 @@ test('a broken migration is rolled back whole; those before it stay; repaired, i
   assert.deepEqual(await tablesOf(database), ['good', 'good_too', 'half', 'migration', 'never']);
 });
 
+test('a migration that cannot be recorded has not happened', async (t) => {
+  const database = await emptyDatabase(t);
+  const { module, write } = await program(t, 'none');
+  await write('000001_recorded.sql', "create table recorded (); insert into migration (version, name, checksum) values (1, 'x', 'x');");
+  await assert.rejects(module.migrate(database.connection), { code: '23505' });
+  assert.deepEqual([await tablesOf(database), await appliedIn(database)], [['migration'], []]);
+});
+
 test('ten at once with a broken migration: none hangs, none applies a part', async (t) => {
   const database = await emptyDatabase(t);
   const { module, write } = await program(t, 'none');
@@ -132,23 +141,34 @@ test('a database that a newer version has migrated is left as it is: versions ru
   assert.deepEqual(await migrationStatus(database.connection), expected);
 });
 
+// Reported: ENOENT looks like an error of a socket, so the start tries again for ever and blames PostgreSQL.
+test('a migrations folder that is missing is no outage', { todo: 'Unavailable' }, async (t) => {
+  const { connection } = await emptyDatabase(t);
+  const { module, removeMigrations } = await program(t, 'none');
+  await removeMigrations();
+  await assert.rejects(module.migrate(connection), (error: Error) => error.constructor.name !== 'Unavailable');
+});
+
 test('a PostgreSQL that does not answer is Unavailable', async () => {
   for (const run of [migrate, migrationStatus]) {
     await assert.rejects(run({ host: '127.0.0.1', port: 1, user: 'auth', database: 'auth' }), Unavailable);
   }
 });
 
-test('a lock that another session holds is waited for', async (t) => {
+test('while another session migrates nothing is done, and then nothing is left to do', async (t) => {
   const database = await emptyDatabase(t);
   const other = new pg.Client(database.connection);
   await other.connect();
   await other.query('select pg_advisory_lock($1)', [0x61757468_01n]);
-  const waiting = migrate(database.connection);
-  const isWaiting = () => other.query("select from pg_locks where locktype = 'advisory' and not granted");
-  while ((await isWaiting()).rowCount === 0);
-  assert.deepEqual(await tablesOf(database), []);
+  let isDone = false;
+  const waiting = migrate(database.connection).finally(() => {
+    isDone = true;
+  });
+  // It is there and has asked for its turn.
+  const asked =
+    "select from pg_stat_activity where datname = current_database() and application_name = 'auth migrate' and query ~ 'advisory'";
+  await until(async () => (await other.query(asked)).rowCount === 1, 10_000);
+  assert.deepEqual([isDone, await tablesOf(database)], [false, []]);
   await other.end();
   assert.deepEqual(await waiting, { applied: NAMES, pending: [] });
 });
-
-test('MigrationError is for the operator', () => assert.ok(new MigrationError('x') instanceof Error));

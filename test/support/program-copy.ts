@@ -11,6 +11,7 @@ export interface ProgramCopy {
   readonly module: typeof import('../../src/postgres/migrate.ts');
   /** Writes, or replaces, or with `undefined` removes a file of its migrations folder. */
   write(name: string, sql: string | undefined): Promise<void>;
+  removeMigrations(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -29,6 +30,7 @@ export async function copyProgram(migrations: 'real' | 'none'): Promise<ProgramC
   return {
     module: await import(join(root, 'dist/src/postgres/migrate.js')),
     write: (name, sql) => (sql === undefined ? rm(join(folder, name)) : writeFile(join(folder, name), sql)),
+    removeMigrations: () => rm(folder, { recursive: true }),
     remove: () => rm(root, { recursive: true }),
   };
 }
