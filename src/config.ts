@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { join, resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { parseEnv } from 'node:util';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
 import { SIGNING_ALGS, type SigningAlg } from './core/signing-key.ts';
@@ -247,9 +248,16 @@ function parseTls(values: ReadonlyMap<string, string>, problem: (name: string, t
   const cert = values.get('AUTH_TLS_CERT');
   const key = values.get('AUTH_TLS_KEY');
   if (cert === undefined && key === undefined) return undefined;
-  if (!cert?.includes('-----BEGIN CERTIFICATE-----')) problem('AUTH_TLS_CERT', 'must be a certificate chain in PEM');
-  if (!key?.includes('PRIVATE KEY-----')) problem('AUTH_TLS_KEY', 'must be a private key in PEM');
-  return { cert: cert ?? '', key: key ?? '' };
+  const isCert = cert?.includes('-----BEGIN CERTIFICATE-----') || problem('AUTH_TLS_CERT', 'must be a certificate chain in PEM');
+  const isKey = key?.includes('PRIVATE KEY-----') || problem('AUTH_TLS_KEY', 'must be a private key in PEM');
+  if (!isCert || !isKey) return undefined;
+  const pair = { cert: cert ?? '', key: key ?? '' };
+  try {
+    createSecureContext(pair);
+  } catch {
+    problem('AUTH_TLS_KEY', 'must be readable without a passphrase and belong to the certificate in AUTH_TLS_CERT');
+  }
+  return pair;
 }
 
 function hasCode(error: unknown, code: string): boolean {

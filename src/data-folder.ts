@@ -1,15 +1,23 @@
 /** What an embedded server keeps in its data folder beside PostgreSQL's files; each readable by its owner only. */
 import { randomBytes } from 'node:crypto';
-import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 
 const SERVER_LOCK = 0x61757468_05n;
+const PENDING_ADMIN_FILE = 'admin.json.pending';
 const RETRY_MS = 500;
 const ATTEMPTS = 4;
 
+/** What a wait for an answer of a frozen PostgreSQL may take while this process is ending. */
+const END_MS = 1_000;
+const KEY_BYTES = 32;
+
+/** The data folder cannot be used; the message says why and what to do. */
+export class DataFolderError extends Error {}
+
 /** A second server on the same data folder. */
-export class DataFolderInUse extends Error {}
+export class DataFolderInUse extends DataFolderError {}
 
 export interface Hold {
   release(): Promise<void>;
@@ -49,7 +57,7 @@ export async function holdDataFolder(connection: pg.ClientConfig, dataDir: strin
     async release() {
       released = true;
       await session?.end();
-      await keeping;
+      await Promise.race([keeping, delay(END_MS)]);
     },
   };
 }
@@ -64,7 +72,8 @@ async function takeLock(connection: pg.ClientConfig): Promise<LockSession | unde
   const client = new pg.Client({ ...connection, application_name: 'auth data folder lock', connectionTimeoutMillis: 2_000 });
   const ended = new Promise<void>((resolve) => client.once('end', resolve));
   client.on('error', () => undefined);
-  const end = () => client.end().catch(() => undefined);
+  // It ends with the process in any case; a frozen PostgreSQL would never confirm it.
+  const end = () => Promise.race([client.end().catch(() => undefined), delay(END_MS)]);
   try {
     await client.connect();
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [SERVER_LOCK]);
@@ -77,14 +86,20 @@ async function takeLock(connection: pg.ClientConfig): Promise<LockSession | unde
   }
 }
 
-/** The key that was generated at the first start: 32 bytes, base64 in the file. */
+/**
+ * The key that was generated at the first start: 32 bytes, base64 in the file.
+ *
+ * @throws DataFolderError — the file holds something else
+ */
 export async function encryptionKey(dataDir: string): Promise<Buffer> {
   const file = join(dataDir, 'encryption.key');
   try {
-    return Buffer.from((await readFile(file, 'utf8')).trim(), 'base64');
+    const key = Buffer.from((await readFile(file, 'utf8')).trim(), 'base64');
+    if (key.length === KEY_BYTES) return key;
+    throw new DataFolderError(`${file} is damaged: restore it from a backup; without it the signing keys in the database cannot be used`);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-    const key = randomBytes(32);
+    const key = randomBytes(KEY_BYTES);
     await writePrivate(file, `${key.toString('base64')}\n`);
     return key;
   }
@@ -95,9 +110,27 @@ export function writeServerFile(dataDir: string, url: string): Promise<void> {
   return writePrivate(join(dataDir, 'server.json'), `${JSON.stringify({ url })}\n`);
 }
 
-/** And to be let in: `admin.json`, written when the administrator's secret was generated. */
-export function writeAdminFile(dataDir: string, clientId: string, clientSecret: string): Promise<void> {
-  return writePrivate(join(dataDir, 'admin.json'), `${JSON.stringify({ client_id: clientId, client_secret: clientSecret })}\n`);
+/**
+ * And to be let in: `admin.json`. The secret is written down before the database knows it, so that a kill in between leaves it to the
+ * next start; {@link settleAdminSecret} gives the file its name.
+ *
+ * @param newSecret what a new administrator gets, unless an earlier start has written one down and not settled it
+ * @returns the secret to use
+ */
+export async function pendingAdminSecret(dataDir: string, clientId: string, newSecret: string): Promise<string> {
+  const file = join(dataDir, PENDING_ADMIN_FILE);
+  const pending = await readFile(file, 'utf8')
+    .then(JSON.parse)
+    .catch(() => undefined); // there is none, or a kill left half of one
+  if (pending?.client_id === clientId && typeof pending.client_secret === 'string') return pending.client_secret;
+  await writePrivate(file, `${JSON.stringify({ client_id: clientId, client_secret: newSecret })}\n`);
+  return newSecret;
+}
+
+/** @param isTaken whether the administrator has the pending secret now; else there was one with another secret already */
+export async function settleAdminSecret(dataDir: string, isTaken: boolean): Promise<void> {
+  const file = join(dataDir, PENDING_ADMIN_FILE);
+  await (isTaken ? rename(file, join(dataDir, 'admin.json')) : rm(file, { force: true }));
 }
 
 /** Whole or not at all, and never readable by others in between. */

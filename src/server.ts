@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
-import { encryptionKey, type Hold, holdDataFolder, writeAdminFile, writeServerFile } from './data-folder.ts';
+import { encryptionKey, type Hold, holdDataFolder, pendingAdminSecret, settleAdminSecret, writeServerFile } from './data-folder.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
 import { listen } from './http/node-listener.ts';
 import { FailureThrottle } from './http/throttle.ts';
@@ -22,7 +22,8 @@ const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
 const PREPARE_PATIENCE_MS = 3_000;
 const RETRY_MS = 1_000;
-const MAINTENANCE_MS = 3_600_000;
+const NOT_MAINTAINED = 'partitions could not be maintained: trying again in five minutes';
+const MAINTENANCE_MS = 300_000;
 
 export interface Server {
   /** where this machine reaches it, with the issuer's path */
@@ -33,8 +34,6 @@ export interface Server {
   readonly prepared: Promise<void>;
   /** Answers what is running (10 s at most), then closes everything. Idempotent. */
   stop(): Promise<void>;
-  /** Tells the private PostgreSQL to end without waiting for anything. */
-  abandon(): void;
 }
 
 export interface ServerEvents {
@@ -48,7 +47,6 @@ interface Database {
   readonly connection: ClientConfig;
   readonly description: string;
   readonly encryptionKeys: readonly Buffer[];
-  readonly pid: () => number | undefined;
   close(): Promise<void>;
 }
 
@@ -68,11 +66,12 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     const newSecret = mintClientSecret();
     while (stopping === undefined) {
       try {
-        const administrator = await prepareDatabase(config, database, db, newSecret);
+        const administrator = await prepareDatabase(config, database, db, log, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
         deps = httpDeps(config, database, db, log);
-        maintenance = setInterval(() => void maintain(db, log), MAINTENANCE_MS).unref();
+        const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
+        maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
       } catch (error) {
         if (!(error instanceof Unavailable)) throw error;
@@ -86,10 +85,13 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     const prepared = prepare();
     prepared.catch(() => undefined); // who awaits it hears of it
     await orAfter(PREPARE_PATIENCE_MS, prepared);
-    const app = buildApp(config.issuer, log, () => deps);
+    // Whoever sees the server ready finds its files, too.
+    let isPublished = config.databaseUrl !== undefined;
+    const app = buildApp(config.issuer, log, () => (isPublished ? deps : undefined));
     const listener = await listen(app, config, (error) => log.warn({ err: error }, 'an answer could not be sent'));
     const url = localUrl(config);
     if (config.databaseUrl === undefined) await writeServerFile(config.dataDir, url);
+    isPublished = true;
     const close = async () => {
       clearInterval(maintenance);
       await listener.drain(DRAIN_MS);
@@ -101,7 +103,6 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
       database: database.description,
       prepared,
       stop: () => (stopping ??= close()),
-      abandon: () => signal(database.pid()),
     };
   } catch (error) {
     stopping = Promise.resolve();
@@ -126,7 +127,6 @@ async function openEmbedded(config: Config, log: Logger, { onDisplaced }: Server
       connection,
       description: `PostgreSQL ${postgres.version}, private, in ${config.dataDir}`,
       encryptionKeys: config.encryptionKeys.length > 0 ? config.encryptionKeys : [await encryptionKey(config.dataDir)],
-      pid: () => postgres.pid,
       async close() {
         await stopSupervising();
         await hold?.release();
@@ -164,7 +164,6 @@ function openExternal({ encryptionKeys }: Config, databaseUrl: string): Database
     connection: connectionOf(databaseUrl),
     description: `PostgreSQL at ${host || 'a local socket'}`,
     encryptionKeys,
-    pid: () => undefined,
     close: async () => undefined,
   };
 }
@@ -173,16 +172,18 @@ async function prepareDatabase(
   config: Config,
   { connection, encryptionKeys }: Database,
   db: Db,
+  log: Logger,
   newSecret: string,
 ): Promise<Administrator> {
   if (config.databaseUrl !== undefined) await ensureDatabase(connection);
   await migrate(connection);
-  await maintainPartitions(db);
+  await maintain(db, log);
   await ensureSigningKey(db, config.signingAlg, encryptionKeys);
-  const administrator = await ensureAdministrator(db, config.adminClientId, config.adminClientSecret, newSecret);
-  if (config.databaseUrl === undefined && administrator.generatedSecret !== undefined) {
-    await writeAdminFile(config.dataDir, administrator.clientId, administrator.generatedSecret);
-  }
+  const { dataDir, adminClientId, adminClientSecret } = config;
+  const isKept = config.databaseUrl === undefined && adminClientSecret === undefined;
+  const secret = isKept ? await pendingAdminSecret(dataDir, adminClientId, newSecret) : newSecret;
+  const administrator = await ensureAdministrator(db, adminClientId, adminClientSecret, secret);
+  if (isKept) await settleAdminSecret(dataDir, administrator.generatedSecret !== undefined);
   return administrator;
 }
 
@@ -203,12 +204,9 @@ function httpDeps(config: Config, { encryptionKeys }: Database, db: Db, log: Log
   };
 }
 
+/** Tables that a backup is reading are no reason not to start: partitions are made ahead, and the default one takes what has none. */
 async function maintain(db: Db, log: Logger): Promise<void> {
-  try {
-    await maintainPartitions(db);
-  } catch (error) {
-    log.warn({ err: error }, 'partitions could not be maintained: trying again in an hour');
-  }
+  if (!(await maintainPartitions(db))) log.warn(NOT_MAINTAINED);
 }
 
 function localUrl({ host, port, tls, issuer }: Config): string {
@@ -222,14 +220,6 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-function signal(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(pid, 'SIGINT');
-  } catch {
-    // it is gone already
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +12,25 @@ type Environment = Readonly<Record<string, string>>;
 
 const NOWHERE = mkdtempSync(join(tmpdir(), 'auth-config-'));
 const KEY = randomBytes(32);
-const CERT = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n';
-const PRIVATE_KEY = '-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n';
+/** Of `localhost`, self-signed, for tests only. */
+const CERT = `-----BEGIN CERTIFICATE-----
+MIIBfjCCASWgAwIBAgIUFAGPpzZzBUtb1QZ9bGXbvQd2RGEwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNTEyNDA1MFoYDzIxMjYxMTAx
+MTI0MDUwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAT+c7BrMpF4dAnzYosEm50rtRxCWFQwx/Ow07Au7Bm1MGyw4IDQ61vk
+x4Q8iEARcQS6omoxQXY6nTH4JA8V4QKno1MwUTAdBgNVHQ4EFgQURqyvIx8vn4+g
+vebg6kX/fCMistwwHwYDVR0jBBgwFoAURqyvIx8vn4+gvebg6kX/fCMistwwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiA2CsmpGW8Dtjvw1fMfsuoY
+DMeY/0se6OOtwQZTb7VmCAIgbC50qvccGnTMdKoqs3eCso551m1o8WcGvfKbhFMV
+8WE=
+-----END CERTIFICATE-----
+`;
+const PRIVATE_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQsmaBByvEI74Qlo0
+hEqPD9yE7XW5MnA8XRz5Z9eGMSqhRANCAAT+c7BrMpF4dAnzYosEm50rtRxCWFQw
+x/Ow07Au7Bm1MGyw4IDQ61vkx4Q8iEARcQS6omoxQXY6nTH4JA8V4QKn
+-----END PRIVATE KEY-----
+`;
 const SECRET = 's'.repeat(32);
 
 function load(environment: Environment, directory = NOWHERE): Config {
@@ -166,6 +183,13 @@ test('what decides together: DATABASE_URL wants a key, an open listener TLS, a c
   assert.match(problemsOf({ AUTH_TLS_CERT: CERT }).join(), /^AUTH_TLS_KEY must be a private key in PEM/);
   assert.match(problemsOf({ AUTH_TLS_KEY: PRIVATE_KEY }).join(), /^AUTH_TLS_CERT must be a certificate chain in PEM/);
   assert.equal(problemsOf({ AUTH_TLS_CERT: PRIVATE_KEY, AUTH_TLS_KEY: CERT }).length, 2, 'swapped');
+  const anotherKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  for (const key of [anotherKey, PRIVATE_KEY.replace(/\n[^-]+\n/, '\nx\n')]) {
+    assert.match(
+      problemsOf({ AUTH_TLS_CERT: CERT, AUTH_TLS_KEY: key }).join(),
+      /^AUTH_TLS_KEY must be readable .* belong to the certificate/,
+    );
+  }
 });
 
 test('trusted proxies are addresses and blocks of both families', () => {

@@ -1,9 +1,9 @@
 /** `auth serve`: start, say where, stop on a signal. */
 import { type Logger, pino } from 'pino';
 import { type Config, ConfigError, loadConfig } from '../config.ts';
-import { DataFolderInUse } from '../data-folder.ts';
+import { DataFolderError } from '../data-folder.ts';
 import type { Administrator } from '../postgres/administrator.ts';
-import { EmbeddedPostgresError } from '../postgres/embedded.ts';
+import { abandonPostmasters, EmbeddedPostgresError } from '../postgres/embedded.ts';
 import { DecryptionError } from '../postgres/keys.ts';
 import { MigrationError } from '../postgres/migrate.ts';
 import { type Server, startServer } from '../server.ts';
@@ -28,7 +28,7 @@ export function configOrExit(): { readonly config: Config; readonly warnings: re
 
 /** Errors whose message is for the operator, and whose stack says nothing more. */
 export function isForOperator(error: unknown): error is Error {
-  const kinds = [EmbeddedPostgresError, DataFolderInUse, MigrationError, DecryptionError];
+  const kinds = [EmbeddedPostgresError, DataFolderError, MigrationError, DecryptionError];
   return (
     kinds.some((kind) => error instanceof kind) || (error instanceof Error && 'code' in error && /^E(ADDR|ACCES)/.test(String(error.code)))
   );
@@ -93,16 +93,16 @@ function announceSecret({ clientId, generatedSecret }: Administrator, url: strin
 /** From the first moment: a start that is interrupted has its PostgreSQL to stop as well. */
 function stopOnSignal(starting: Promise<Server>, log: Logger): void {
   let first: number | undefined;
-  let started: Server | undefined;
   const onSignal = async (signal: NodeJS.Signals) => {
     const now = performance.now();
     if (first !== undefined) {
       if (now - first < SAME_SIGNAL_MS) return;
-      started?.abandon();
+      abandonPostmasters();
       process.exit(1);
     }
     first = now;
     log.info({ signal }, 'stopping');
+    let started: Server;
     try {
       started = await starting;
     } catch {
@@ -112,7 +112,8 @@ function stopOnSignal(starting: Promise<Server>, log: Logger): void {
       await started.stop();
       process.exit(0);
     } catch (error) {
-      log.fatal({ err: error }, 'could not stop cleanly');
+      if (isForOperator(error)) process.stderr.write(`auth could not stop cleanly: ${error.message}\n`);
+      else log.fatal({ err: error }, 'could not stop cleanly');
       process.exit(1);
     }
   };

@@ -18,7 +18,7 @@ function isTrusted(address: string, proxies: BlockList): boolean {
   return isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** An IPv4 peer of a dual-stack listener shows as `::ffff:10.0.0.1`. */
+/** An IPv4 peer of a dual-stack listener shows as `::ffff:10.0.0.1`, a link-local one with its zone: `fe80::1%eth0`, which `inet` does not take. */
 function normalize(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

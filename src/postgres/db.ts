@@ -102,11 +102,16 @@ const OUTAGE = /^(08|28|3D|25006|40|53|55P03|57|58|XX)/;
 function isOutage(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return OUTAGE.test(error.code ?? '');
   if (!(error instanceof Error)) return false;
-  const isSystemError = 'code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code);
+  const isSystemError = 'code' in error && typeof error.code === 'string' && /^(E[A-Z]+|EAI_[A-Z]+)$/.test(error.code);
   return isSystemError || /timeout|terminated|not queryable|closed the connection|Cannot use a pool/i.test(error.message);
 }
 
 /** Whether a statement failed because the row is already there. */
 export function isUniqueViolation(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '23505';
+}
+
+/** Whether a statement gave up because of `lock_timeout`. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '55P03';
 }

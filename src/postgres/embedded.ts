@@ -71,6 +71,9 @@ interface Launched {
   readonly logOffset: number;
 }
 
+/** Postmasters that this process has started or adopted, and not stopped. */
+const running = new Set<number>();
+
 const NOBODY: Account = { uid: 65534, gid: 65534 };
 const PORT = 5432;
 const SOCKET = `.s.PGSQL.${PORT}`;
@@ -116,6 +119,11 @@ export async function startEmbeddedPostgres({ dataDir, binDir, settings = {} }: 
   }
 }
 
+/** For a process that has to end at once: tells its postmasters to end as well, those of a start under way too, and waits for nothing. */
+export function abandonPostmasters(): void {
+  for (const pid of running) sendSignal(pid, 'SIGINT');
+}
+
 async function describeSilence(cluster: Cluster, postmaster: Postmaster | undefined, obstacle: Error | undefined): Promise<string> {
   const { pgData } = cluster;
   const what =
@@ -128,13 +136,14 @@ async function describeSilence(cluster: Cluster, postmaster: Postmaster | undefi
 function serverOf(cluster: Cluster, { pid, socketDir }: Postmaster, version: string, launched: ChildProcess | undefined): EmbeddedPostgres {
   const child = launched?.pid === pid ? launched : undefined;
   let stopping: Promise<void> | undefined;
+  running.add(pid);
   return {
     connection: { host: socketDir, port: PORT, user: 'auth', database: 'auth', ssl: false },
     adopted: child === undefined,
     version,
     pid,
     stop() {
-      stopping ??= stop(cluster, pid, child);
+      stopping ??= stop(cluster, pid, child).then(() => void running.delete(pid));
       return stopping;
     },
   };
@@ -260,6 +269,11 @@ async function launch(cluster: Cluster, binDir: string | undefined, settings: Re
     const { file, args, options } = commandFor(programs, 'postgres', ['-D', pgData, ...settingArgs(cluster, major, settings)]);
     const child = spawn(file, args, { ...options, detached: true, stdio: ['ignore', log.fd, log.fd] });
     child.on('error', () => {}); // there is no process then: hasEnded() tells
+    const { pid } = child;
+    if (pid !== undefined) {
+      running.add(pid);
+      child.on('exit', () => running.delete(pid));
+    }
     child.unref();
     return { child, logOffset };
   } finally {
@@ -342,7 +356,7 @@ async function stop(cluster: Cluster, pid: number, child: ChildProcess | undefin
   const isGone = async () => (child === undefined ? !(await isPostmaster(pid, cluster.pgData)) : hasEnded(child));
   for (const { signal, patienceMs } of [
     { signal: 'SIGINT', patienceMs: 8_000 },
-    { signal: 'SIGQUIT', patienceMs: 10_000 },
+    { signal: 'SIGQUIT', patienceMs: 6_000 },
   ] as const) {
     if (await isGone()) return;
     if ((await livePostmaster(cluster))?.pid === pid) sendSignal(pid, signal);

@@ -80,13 +80,13 @@ function encrypt({ kid, privateKey }: SigningKey, [key]: readonly Buffer[]): Buf
 
 function decrypt({ kid, private_key: sealed }: SigningKeyRow, keys: readonly Buffer[]): KeyObject {
   for (const key of keys) {
-    const decipher = createDecipheriv('aes-256-gcm', createSecretKey(key), sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
-    decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(-TAG_BYTES));
     try {
+      const decipher = createDecipheriv('aes-256-gcm', createSecretKey(key), sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
+      decipher.setAAD(Buffer.from(kid)).setAuthTag(sealed.subarray(-TAG_BYTES));
       const der = Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
       return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
     } catch {
-      // another key of the list may be the right one
+      // another key of the list may be the right one; what is cut short fits none
     }
   }
   throw new DecryptionError(`AUTH_ENCRYPTION_KEY does not open the signing key ${kid}: give the key that was set when it was made`);

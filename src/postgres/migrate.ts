@@ -40,11 +40,12 @@ export function readMigrations(): readonly Migration[] {
  * @throws MigrationError — PostgreSQL too old, or a file that was applied differs from the one here
  */
 export async function migrate(connection: pg.ClientConfig): Promise<MigrationStatus> {
+  const migrations = readMigrations();
   return withConnection(connection, async (client) => {
     await takeTurn(client);
     await client.query(`create table if not exists migration (
       version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())`);
-    const { applied, pending } = await compare(client);
+    const { applied, pending } = await compare(client, migrations);
     for (const migration of pending) await apply(client, migration);
     return { applied: [...applied, ...pending.map((migration) => migration.name)], pending: [] };
   });
@@ -52,10 +53,11 @@ export async function migrate(connection: pg.ClientConfig): Promise<MigrationSta
 
 /** What `auth migrate --status` shows; changes nothing. */
 export async function migrationStatus(connection: pg.ClientConfig): Promise<MigrationStatus> {
+  const migrations = readMigrations();
   return withConnection(connection, async (client) => {
     const { rows } = await client.query<{ exists: boolean }>("select to_regclass('migration') is not null as exists");
-    if (!rows[0]?.exists) return { applied: [], pending: readMigrations().map((migration) => migration.name) };
-    const { applied, pending } = await compare(client);
+    if (!rows[0]?.exists) return { applied: [], pending: migrations.map((migration) => migration.name) };
+    const { applied, pending } = await compare(client, migrations);
     return { applied, pending: pending.map((migration) => migration.name) };
   });
 }
@@ -69,11 +71,13 @@ async function takeTurn(client: pg.Client): Promise<void> {
   while (!(await client.query<{ held: boolean }>(ask)).rows[0]?.held) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
-async function compare(client: pg.Client): Promise<{ readonly applied: readonly string[]; readonly pending: readonly Migration[] }> {
+async function compare(
+  client: pg.Client,
+  migrations: readonly Migration[],
+): Promise<{ readonly applied: readonly string[]; readonly pending: readonly Migration[] }> {
   const { rows } = await client.query<{ version: number; name: string; checksum: string }>(
     'select version, name, checksum from migration order by version',
   );
-  const migrations = readMigrations();
   for (const row of rows) {
     const migration = migrations.find(({ version }) => version === row.version);
     // A row without a file: a newer version of the program was here. Changes expand before they contract, so this one may go on.
@@ -99,10 +103,16 @@ async function apply(client: pg.Client, { version, name, sql, checksum }: Migrat
   }
 }
 
-/** A connection of its own, without the pool's time-outs: a migration may take long. Ending it frees the lock. */
+/** A connection of its own, without the pool's time-outs: a migration may take long, so TCP itself watches for a peer that is gone. Ending it frees the lock. */
 async function withConnection<T>(connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
   return outageAware(async () => {
-    const client = new pg.Client({ ...connection, connectionTimeoutMillis: 2_000, keepAlive: true, application_name: 'auth migrate' });
+    const client = new pg.Client({
+      ...connection,
+      connectionTimeoutMillis: 2_000,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      application_name: 'auth migrate',
+    });
     client.on('error', () => undefined);
     try {
       await client.connect();

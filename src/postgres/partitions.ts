@@ -6,7 +6,8 @@
  */
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
-import type { Db, Queries } from './db.ts';
+import { Unavailable } from '../core/ports.ts';
+import { type Db, isLockTimeout, type Queries } from './db.ts';
 
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
@@ -38,17 +39,29 @@ export function partitionsNeeded({ widthSeconds, lifeMaxSeconds }: LifeClass, no
   return Array.from({ length: Math.floor((last - first) / widthSeconds) + 1 }, (_, index) => first + index * widthSeconds);
 }
 
-/** Makes what is missing and drops what has ended; by one node at a time, judged by the database's clock. Never waits for a lock. */
-export async function maintainPartitions(db: Db): Promise<void> {
-  await db.transaction(async (tx) => {
-    const [state] = await tx.query<{ locked: boolean; now: number }>({
-      text: 'select pg_try_advisory_xact_lock($1) as locked, extract(epoch from clock_timestamp())::bigint as now',
-      values: [MAINTENANCE_LOCK],
-    });
-    if (!state?.locked) return;
-    await tx.query({ text: "set local lock_timeout = '100ms'" });
-    for (const lifeClass of LIFE_CLASSES) await maintainClass(tx, lifeClass, state.now);
+/**
+ * Makes what is missing and drops what has ended; by one node at a time, judged by the database's clock. Never waits for a lock.
+ *
+ * @returns `false` when a table was in somebody's use, a backup's for example: nothing was done, and it is to be tried again later
+ */
+export async function maintainPartitions(db: Db): Promise<boolean> {
+  try {
+    await db.transaction(maintain);
+    return true;
+  } catch (error) {
+    if (error instanceof Unavailable && isLockTimeout(error.cause)) return false;
+    throw error;
+  }
+}
+
+async function maintain(tx: Queries): Promise<void> {
+  const [state] = await tx.query<{ locked: boolean; now: number }>({
+    text: 'select pg_try_advisory_xact_lock($1) as locked, extract(epoch from clock_timestamp())::bigint as now',
+    values: [MAINTENANCE_LOCK],
   });
+  if (!state?.locked) return;
+  await tx.query({ text: "set local lock_timeout = '100ms'" });
+  for (const lifeClass of LIFE_CLASSES) await maintainClass(tx, lifeClass, state.now);
 }
 
 async function maintainClass(tx: Queries, lifeClass: LifeClass, now: number): Promise<void> {

@@ -161,3 +161,18 @@ test('PostgreSQL is frozen when SIGTERM comes: the server ends all the same', as
   assert.equal((await postForm(`${server.url}/introspect`, { token }, ADMIN)).status, 503);
   assert.deepEqual(await server.end('SIGTERM', 5_000), { code: 0, signal: null });
 });
+
+test('its private PostgreSQL is frozen when SIGTERM comes: the server says so and ends; the next start goes on with it', async (t) => {
+  const folder = await scratch(t);
+  const server = await launch(t, { folder, env: ENV });
+  await server.ready();
+  const token = await issueToken(server.url, ADMIN);
+  for (const pid of processesOf(`${folder}/data/postgres`)) signal(pid, 'SIGSTOP');
+  assert.deepEqual(await server.end('SIGTERM', 25_000), { code: 1, signal: null });
+  assert.match(server.output(), /auth could not stop cleanly: PostgreSQL \(process \d+\) in .* does not stop/);
+  for (const pid of processesOf(`${folder}/data/postgres`)) signal(pid, 'SIGCONT');
+  const next = await launch(t, { folder, env: ENV });
+  await next.ready();
+  assert.equal((await postForm(`${next.url}/introspect`, { token }, ADMIN)).body.active, true);
+  assert.deepEqual(await next.end('SIGTERM'), { code: 0, signal: null });
+});

@@ -38,6 +38,7 @@ for (const [why, ip, forwarded, expected] of [
   ['an IPv6 proxy', '2001:db8::1', '2001:db8::2', '2001:db8::2'],
   ['an IPv6 proxy of another spelling', '2001:0db8:0::1', '192.0.2.1', '192.0.2.1'],
   ['an IPv6 peer that is none', '2001:db8::2', '192.0.2.1', '2001:db8::2'],
+  ['a link-local peer, with its zone, which the audit cannot keep', 'fe80::1%eth0', undefined, 'fe80::1'],
   ['no address at all (a socket that was closed)', undefined, '192.0.2.1', ''],
 ] as const) {
   test(`source address: ${why}`, () => {
