@@ -90,7 +90,8 @@ export function loadConfig(
   const tls = parseTls(values, problem);
   const trustedProxies = read('AUTH_TRUSTED_PROXIES', undefined, 'a comma-separated list of addresses and CIDR blocks', parseBlocks);
   const insecureHttp = read('AUTH_INSECURE_HTTP', false, 'true or false', parseBoolean);
-  if (!isLoopback(host) && !tls && !trustedProxies && !insecureHttp) {
+  const wantsTls = values.has('AUTH_TLS_CERT') || values.has('AUTH_TLS_KEY');
+  if (!isLoopback(host) && !wantsTls && !trustedProxies && !insecureHttp) {
     problems.push(
       'AUTH_HOST is not a loopback address and there is no TLS: set AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE, or AUTH_TRUSTED_PROXIES (the proxy that ends TLS), ' +
         'or AUTH_INSECURE_HTTP=true if the network is private',

@@ -11,6 +11,14 @@ import { migrate } from '../dist/src/postgres/migrate.js';
 
 const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
 const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
+const isTimed = (file) => /test\/faults\/(outage|kill)/.test(file);
+const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli)\/|embedded/.test(file);
+/** Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves. */
+const GROUPS = [
+  { concurrency: 4, has: (file) => !isTimed(file) && !isHeavy(file) },
+  { concurrency: 3, has: isHeavy },
+  { concurrency: 1, has: isTimed },
+];
 /** A test that hangs is to be named, not to hold a CI run for ever. */
 const FILE_MS_MAX = 300_000;
 const compiled = (file) => file.replace(/^(dist\/)?/, 'dist/').replace(/\.ts$/, '.js');
@@ -42,14 +50,9 @@ async function run(files, binDir) {
     await migrate({ ...postgres.connection, database: 'auth_template' });
     const { host, port, user } = postgres.connection;
     const env = { ...process.env, TEST_POSTGRES: JSON.stringify({ host, port, user, template: 'auth_template' }), NODE_ENV: 'test' };
-    // Those that start and kill processes mostly wait for them, and are not to wait for the others.
-    const isHeavy = (file) => /test\/(faults|cli)\/|embedded/.test(file);
-    const passed = await nodeTest(
-      files.filter((file) => !isHeavy(file)),
-      4,
-      env,
-    );
-    return (await nodeTest(files.filter(isHeavy), 3, env)) && passed;
+    let passed = true;
+    for (const { concurrency, has } of GROUPS) passed = (await nodeTest(files.filter(has), concurrency, env)) && passed;
+    return passed;
   } finally {
     await postgres.stop();
     rmSync(dataDir, { recursive: true, force: true });

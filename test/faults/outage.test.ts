@@ -1,4 +1,4 @@
-/** PostgreSQL away, frozen, silent, full, read-only, locked: 503 or the truth, within two seconds; and back by itself (docs/operations.md). */
+/** PostgreSQL away, frozen, silent, full, read-only, locked: 503 or the truth, within two seconds; and back by itself. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
