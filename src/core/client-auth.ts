@@ -50,7 +50,7 @@ export async function authenticateClient(credentials: ClientCredentials, now: nu
 }
 
 function provesSecret(presented: readonly string[], known: KnownClient | undefined, now: number): boolean {
-  const live = known?.client.secrets.filter((secret) => !secret.expiresAt || secret.expiresAt.getTime() > now * 1000) ?? [];
+  const live = known?.client.secrets.filter((secret) => !secret.expiresAt || Math.floor(secret.expiresAt.getTime() / 1000) > now) ?? [];
   const verifiers = live.length > 0 ? live.map((secret) => Buffer.from(secret.verifier.slice('sha256:'.length), 'base64url')) : [NOBODY];
   let proven = false;
   for (const secret of presented) {

@@ -143,6 +143,9 @@ const METADATA = z
   })
   .refine((metadata) => !(metadata.jwks && metadata.jwks_uri), { path: ['jwks_uri'], message: 'must not be given together with jwks' });
 
+/** So many tell what is wrong. */
+const PROBLEMS_MAX = 100;
+
 /** Members of a client document that the server sets; ignored when they come back, so that what was read can be written. */
 const READ_ONLY = ['client_id', 'client_id_issued_at', 'client_secret_expires_at', 'secrets', 'created_at', 'updated_at'];
 
@@ -162,7 +165,9 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
       .map(([name]) => ({ pointer: pointer([name]), detail: 'is not valid' })),
   ];
   // One problem a field: what fails first says most.
-  const fields = problems.filter(({ pointer }, index) => problems.findIndex((other) => other.pointer === pointer) === index);
+  const byPointer = new Map<string, FieldProblem>();
+  for (const problem of problems) if (!byPointer.has(problem.pointer)) byPointer.set(problem.pointer, problem);
+  const fields = [...byPointer.values()].slice(0, PROBLEMS_MAX);
   if (!result.success || fields.length > 0) {
     const code = fields.every((field) => field.pointer.startsWith('/redirect_uris')) ? 'invalid_redirect_uri' : 'invalid_client_metadata';
     throw new Problem(code, 'the client metadata is not valid', fields);

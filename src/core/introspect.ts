@@ -41,7 +41,9 @@ export async function introspect(
 
 /** RFC 7662 §2.2. */
 export function introspectionResponse(active: ActiveToken | undefined, issuer: string): Readonly<Record<string, unknown>> {
-  return active ? { ...accessTokenClaims(active.record, issuer), active: true, token_type: 'Bearer' } : { active: false };
+  // First, because that is what is looked for; and again last, because no claim may change them.
+  const verdict = { active: true, token_type: 'Bearer' };
+  return active ? { ...verdict, ...accessTokenClaims(active.record, issuer), ...verdict } : { active: false };
 }
 
 /** RFC 9701 §5: the answer as a JWT for this caller, without `sub` and `exp` of its own so that it cannot pass for an access token (§8.1). */

@@ -151,7 +151,7 @@ async function authorize(call: Call, access: 'read' | 'write', { tokens }: HttpD
 
 /** A secret without a name and an end needs no body. */
 function hasBody({ headers }: Request): boolean {
-  return headers.has('transfer-encoding') || headers.has('content-type') || Number(headers.get('content-length') ?? 0) > 0;
+  return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
 }
 
 function queryOf({ url }: Request): URLSearchParams {
@@ -200,12 +200,15 @@ function parseNewSecret(
   return { name: name as string | undefined, expiresAt };
 }
 
-/** RFC 3339; JavaScript would take the 30th of February for the 2nd of March. */
+/** RFC 3339; JavaScript would take the 30th of February for the 2nd of March, and lets an offset lead into the year 10000, which no text of RFC 3339 names. */
 function parseTime(text: unknown): Date | undefined {
-  const date = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.exec(typeof text === 'string' ? text : '');
+  const date = /^(\d{4})-(\d\d)-(\d\d)T(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.exec(
+    typeof text === 'string' ? text : '',
+  );
   if (!date) return undefined;
   const [year = 0, month = 0, day = 0] = date.slice(1).map(Number);
-  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day ? new Date(date[0]) : undefined;
+  const time = new Date(date[0]);
+  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day && time.getUTCFullYear() <= 9999 ? time : undefined;
 }
 
 /** A client as it is read: RFC 7591 names, never a secret or its verifier. */

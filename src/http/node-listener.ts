@@ -22,7 +22,7 @@ const LIMITS = {
 /** Node keeps only the first of these when there are several; which of them a proxy in front has believed is unknown. */
 const ONCE = ['host', 'authorization', 'content-type', 'content-length'];
 
-/** RFC 3986 §3.2.2 and a port. Anything else could shift where the path begins once it stands in a URL. */
+/** RFC 3986 §3.2.2 and a port. Anything else could shift where the path begins once it stands in a URL, and not all of these are hosts to URL. */
 const HOST = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
 /**
@@ -55,7 +55,8 @@ export async function listen(
       response.end(JSON.stringify({ error: 'invalid_request', error_description: problem }));
       return;
     }
-    Promise.resolve(handle(request, response)).catch((error: unknown) => {
+    // A `throw` before there is a promise lands here as well: it would end the process.
+    new Promise((resolve) => resolve(handle(request, response))).catch((error: unknown) => {
       onError(error);
       response.destroy();
     });
@@ -70,9 +71,13 @@ function headerProblem(request: IncomingMessage): string | undefined {
   if (ONCE.some((name) => count(request, name) > 1)) return 'a header that may come once was repeated';
   // RFC 9112 §3.2.2: the absolute form is to be taken as well; only its path counts, as the issuer comes from the configuration.
   request.url = /^https?:\/\/[^/?#]+(\/.*)$/i.exec(request.url ?? '')?.[1] ?? request.url;
-  return HOST.test(request.headers.host ?? '') && TARGET.test(request.url ?? '')
-    ? undefined
-    : 'the host or the request target is malformed';
+  const { host = '', 'transfer-encoding': encoding } = request.headers;
+  if (!HOST.test(host) || (host !== '' && !URL.canParse(`http://${host}`)) || !TARGET.test(request.url ?? '')) {
+    return 'the host or the request target is malformed';
+  }
+  // RFC 9112 §6.1: another coding than chunked would be taken for plain bytes, and HTTP/1.0 has none.
+  const isPlain = encoding === undefined || (encoding.toLowerCase() === 'chunked' && request.httpVersion !== '1.0');
+  return isPlain ? undefined : 'this transfer coding is not supported';
 }
 
 function count({ rawHeaders }: IncomingMessage, name: string): number {

@@ -15,7 +15,7 @@ export function connectionOf(databaseUrl: string): pg.ClientConfig {
 /**
  * Creates the database if it is missing and the role may.
  *
- * @throws MigrationError — it is missing and the role may not, or the credentials are wrong; the message says what to do
+ * @throws MigrationError — it is missing and the role may not, the credentials are wrong, or TLS is; the message says what to do
  * @throws Unavailable — no answer
  */
 export async function ensureDatabase(connection: pg.ClientConfig): Promise<void> {
@@ -50,10 +50,22 @@ async function tryConnect(connection: pg.ClientConfig): Promise<string | undefin
     return undefined;
   } catch (error) {
     if (error instanceof pg.DatabaseError && /^(3D000|28P01|28000)$/.test(error.code ?? '')) return error.code;
-    return await outageAware(() => Promise.reject(error));
+    return await outageAware(() => Promise.reject(isOfTls(error) ? refusalOfTls(error) : error));
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** The server has no TLS, or its certificate is not accepted: to try again would not help. */
+function isOfTls(error: unknown): error is Error {
+  if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false;
+  return /does not support SSL/.test(error.message) || ('code' in error && /CERT|_SIGNATURE$|^ERR_(TLS|SSL)/.test(String(error.code)));
+}
+
+function refusalOfTls(error: Error): MigrationError {
+  return new MigrationError(`no TLS connection to PostgreSQL (sslmode and sslrootcert in DATABASE_URL): ${error.message}`, {
+    cause: error,
+  });
 }
 
 function withDatabase(connectionString: string, database: string): string {

@@ -75,7 +75,8 @@ test('I04 RFC 7662 §4: a JWT with another signature, header or claims is anothe
 });
 
 test('I05 RFC 7662 §2.2: the members of an active answer', async () => {
-  const { body } = await introspect({ token }, client);
+  const { body, text } = await introspect({ token }, client);
+  assert.ok(text.startsWith('{"active":true,"token_type":"Bearer",'), 'what is looked for comes first');
   const { exp, iat, jti, ...rest } = body;
   assert.deepEqual([exp - iat, Number.isInteger(iat), typeof jti], [3600, true, 'string']);
   const iss = server.url.replace('127.0.0.1', 'localhost');

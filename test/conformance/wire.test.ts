@@ -158,8 +158,10 @@ test('G09 RFC 9110 §9.3.2: HEAD is GET without its body', async () => {
 });
 
 const HOSTS: readonly (readonly [host: string, status: number])[] = [
-  ...['localhost:99999', '...', '999.999.999.999', '[::::]', '0x7f.1', 'elsewhere.example', ''].map((host) => [host, 200] as const),
-  ...['a/b', 'a@b', 'a?b', 'a#b', 'a b', '%6cocalhost', 'a\\b', '[::1', 'a:b'].map((host) => [host, 400] as const),
+  ...['...', '0x7f.1', 'elsewhere.example', ''].map((host) => [host, 200] as const),
+  ...['a/b', 'a@b', 'a?b', 'a#b', 'a b', '%6cocalhost', 'a\\b', '[::1', 'a:b', 'localhost:99999', '999.999.999.999', '[::::]'].map(
+    (host) => [host, 400] as const,
+  ),
 ];
 test('G09 the Host header decides nothing: the issuer comes from the configuration, and no spelling is 500', async () => {
   for (const [host, status] of HOSTS) {
@@ -171,4 +173,33 @@ test('G09 the Host header decides nothing: the issuer comes from the configurati
   const forwarded = { 'x-forwarded-host': 'elsewhere.example', 'x-forwarded-proto': 'https', forwarded: 'host=elsewhere.example' };
   const { text } = await request(`${server.url}/.well-known/oauth-authorization-server`, { headers: forwarded });
   assert.ok(!text.includes('elsewhere'));
+});
+
+test('W02 RFC 3986 §3.2.2: a host that looks like one and is none is 400, with any query, and the server lives', async () => {
+  for (const host of ['a:99999', 'xn--a', '256.256.256.256', '1.2.3.4.5', '[:]', '[1.2]', 'a', '']) {
+    for (const query of ['', "?a='", '?a="', '?a=<', '?a=>', '?#']) {
+      for (const [method, path] of [
+        ['GET', '/jwks'],
+        ['HEAD', '/jwks'],
+        ['POST', '/token'],
+      ] as const) {
+        const head = [`${method} ${path}${query} HTTP/1.1`, `Host: ${host}`, 'Connection: close', 'Content-Length: 0', '', ''];
+        const { status } = await rawRequest(server.url, head);
+        if (host === 'a' || host === '') assert.ok(status >= 200 && status < 500, head.join('|'));
+        else assert.equal(status, 400, head.join('|'));
+      }
+    }
+  }
+  assert.equal((await request(`${server.url}/health/live`)).status, 200);
+});
+
+test('W03 RFC 9112 §6.1: a transfer coding other than chunked, or any in HTTP/1.0, is refused', async () => {
+  for (const [version, coding] of [
+    ['1.1', 'gzip, chunked'],
+    ['1.1', 'gzip'],
+    ['1.0', 'chunked'],
+  ]) {
+    const head = [`POST /token HTTP/${version}`, 'Host: localhost', `Transfer-Encoding: ${coding}`, 'Connection: close', '', '0', '', ''];
+    assert.equal((await rawRequest(server.url, head)).status, 400, coding);
+  }
 });

@@ -25,7 +25,7 @@ async function clients(): Promise<ClientDirectory> {
   await insert('was-confidential', { token_endpoint_auth_method: 'none' }, undefined);
   await insert('disabled', { disabled: true }, undefined);
   await insert('disabled-public', { disabled: true, token_endpoint_auth_method: 'none' });
-  await insert('expired', {}, at(NOW));
+  await insert('expired', {}, at(NOW + 0.9)); // within the second that `now` names
   await insert('ends-soon', {}, at(NOW + 1));
   await insert('rotated', {}, at(NOW - 1), undefined, at(NOW + 60));
   await insert('no-secret', {});

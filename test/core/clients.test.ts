@@ -97,6 +97,11 @@ const METADATA_REFUSALS: readonly [why: string, document: Document, ...pointers:
   ['several at once', { scope: ' ', disabled: 1, nope: 1, 'client_name#de': 1 }, '/scope', '/disabled', '/nope', '/client_name#de'],
   ['a redirect URI among others', { redirect_uris: ['x'], nope: 1 }, '/redirect_uris/0', '/nope'],
 ];
+test('a hundred problems are enough', () => {
+  const claims = Object.fromEntries(Array.from({ length: 4_000 }, (_, index) => [`${'x'.repeat(201)}${index}`, 1]));
+  assert.equal(refusalOf({ claims }).length, 1 + 100);
+});
+
 for (const [why, document, ...pointers] of METADATA_REFUSALS) {
   test(`refuses: ${why} (RFC 7591 §3.2.2)`, () => {
     assert.deepEqual(refusalOf(document), ['invalid_client_metadata', ...pointers]);

@@ -15,6 +15,7 @@ const CASES: readonly [why: string, authorization: string | null, form: Readonly
   ['Basic', header('billing:secret'), {}, basic('billing', 'secret')],
   ['Basic of another case', `bAsIc ${base64('billing:secret')}`, {}, basic('billing', 'secret')],
   ['Basic with more spaces', `Basic   ${base64('billing:secret')}  `, {}, basic('billing', 'secret')],
+  ['Basic, a byte order mark is a part of the id', header('\ufeffbilling:secret'), {}, basic('\ufeffbilling', 'secret')],
   ['Basic without padding', `Basic ${base64('a:bc').replace(/=+$/, '')}`, {}, basic('a', 'bc')],
   ['Basic, a secret with a colon', header('billing:a:b'), {}, basic('billing', 'a:b')],
   ['Basic, an empty secret', header('billing:'), {}, basic('billing', '')],

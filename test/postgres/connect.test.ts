@@ -93,6 +93,12 @@ test('no answer is Unavailable: to be tried again, not to be given up', async ()
   await assert.rejects(ensureDatabase(connectionOf('postgres://auth@auth.invalid/auth')), Unavailable);
 });
 
+test('TLS that PostgreSQL does not speak is for the operator, and not tried again', async () => {
+  const { host, port, user } = testPostgres();
+  const url = `postgres://${user}@${encodeURIComponent(host)}:${port}/postgres?sslmode=verify-full`;
+  await assert.rejects(ensureDatabase(connectionOf(url)), (error) => error instanceof MigrationError && /TLS/.test(error.message));
+});
+
 for (const code of ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'ENETDOWN', 'EAI_AGAIN']) {
   test(`${code} is an outage`, async () => {
     await assert.rejects(
