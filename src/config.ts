@@ -20,6 +20,10 @@ export interface Config {
   /** no trailing slash */
   readonly issuer: string;
   readonly accessTokenTtlSeconds: number;
+  /** `strict`: every answer about a token is as of a moment after the question */
+  readonly consistency: 'bounded' | 'strict';
+  readonly maxStalenessMs: number;
+  readonly cacheBytes: number;
   readonly signingAlg: SigningAlg;
   /** 32 bytes each: the first encrypts, all decrypt. Empty: generated into the data folder */
   readonly encryptionKeys: readonly Buffer[];
@@ -38,6 +42,9 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['AUTH_PORT', '8080'],
   ['AUTH_ISSUER', 'https://auth.example.com'],
   ['AUTH_ACCESS_TOKEN_TTL', '3600'],
+  ['AUTH_CONSISTENCY', 'bounded'],
+  ['AUTH_MAX_STALENESS_MS', '1000'],
+  ['AUTH_CACHE_MB', '64'],
   ['AUTH_SIGNING_ALG', 'ES256'],
   ['AUTH_ENCRYPTION_KEY', 'the output of: openssl rand -base64 32'],
   ['AUTH_ADMIN_CLIENT_ID', 'admin'],
@@ -108,6 +115,11 @@ export function loadConfig(
     accessTokenTtlSeconds: read('AUTH_ACCESS_TOKEN_TTL', 3600, `seconds, from 1 to ${ACCESS_TOKEN_TTL_MAX_SECONDS}`, (value) =>
       parseInteger(value, 1, ACCESS_TOKEN_TTL_MAX_SECONDS),
     ),
+    consistency: read('AUTH_CONSISTENCY', 'bounded', 'bounded or strict', (value) =>
+      value === 'bounded' || value === 'strict' ? value : undefined,
+    ),
+    maxStalenessMs: read('AUTH_MAX_STALENESS_MS', 1_000, 'milliseconds, from 300 to 60000', (value) => parseInteger(value, 300, 60_000)),
+    cacheBytes: read('AUTH_CACHE_MB', 64, 'mebibytes, from 1 to 2048', (value) => parseInteger(value, 1, 2_048)) * 1024 * 1024,
     signingAlg: read('AUTH_SIGNING_ALG', 'ES256', `one of ${SIGNING_ALGS.join(', ')}`, (value) =>
       SIGNING_ALGS.find((alg) => alg === value),
     ),

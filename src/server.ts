@@ -1,6 +1,7 @@
 /** The composition root: configuration → adapters → core → listener. Start, drain, stop. */
 import type { ClientConfig } from 'pg';
 import type { Logger } from 'pino';
+import { type Memory, openMemory } from './coherence/memory.ts';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
@@ -10,9 +11,10 @@ import { listen } from './http/node-listener.ts';
 import { FailureThrottle } from './http/throttle.ts';
 import { accessTokenStore } from './postgres/access-tokens.ts';
 import { type Administrator, ensureAdministrator } from './postgres/administrator.ts';
+import { changeLog } from './postgres/changes.ts';
 import { clientAdministration, clientDirectory } from './postgres/clients.ts';
 import { connectionOf, ensureDatabase } from './postgres/connect.ts';
-import { type Db, openDb } from './postgres/db.ts';
+import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
 import { startEmbeddedPostgres } from './postgres/embedded.ts';
 import { ensureSigningKey, signingKeys } from './postgres/keys.ts';
 import { migrate } from './postgres/migrate.ts';
@@ -22,6 +24,8 @@ const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
 const PREPARE_PATIENCE_MS = 3_000;
 const RETRY_MS = 1_000;
+/** How often the change log is asked for what is new. */
+const FOLLOW_MS = 100;
 const NOT_MAINTAINED = 'partitions could not be maintained: trying again in five minutes';
 const MAINTENANCE_MS = 300_000;
 
@@ -41,6 +45,8 @@ export interface ServerEvents {
   onAdministrator(administrator: Administrator, url: string): void;
   /** Another server has taken the data folder while PostgreSQL was down: this one has to end, without touching PostgreSQL. */
   onDisplaced(): void;
+  /** The database's change log is not the one that this process has followed: it has to end, and begin anew. */
+  onHistoryChanged(error: Error): void;
 }
 
 interface Database {
@@ -58,9 +64,15 @@ interface Database {
 export async function startServer(config: Config, log: Logger, events: ServerEvents): Promise<Server> {
   const database = config.databaseUrl === undefined ? await openEmbedded(config, log, events) : openExternal(config, config.databaseUrl);
   const db = openDb(database.connection, ({ message }) => log.warn({ reason: message }, 'lost a connection to PostgreSQL'));
+  const followerDb = openDb(
+    database.connection,
+    ({ message }) => log.warn({ reason: message }, 'lost the connection that follows'),
+    FOLLOWER,
+  );
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
   let maintenance: NodeJS.Timeout | undefined;
+  let following: NodeJS.Timeout | undefined;
 
   async function prepare(): Promise<void> {
     const newSecret = mintClientSecret();
@@ -69,7 +81,9 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         const administrator = await prepareDatabase(config, database, db, log, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
-        deps = httpDeps(config, database, db, log);
+        const memory = memoryOf(config, db, followerDb, events);
+        following = follow(memory, log);
+        deps = httpDeps(config, database, db, memory, log);
         const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
@@ -94,8 +108,9 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     isPublished = true;
     const close = async () => {
       clearInterval(maintenance);
+      clearInterval(following);
       await listener.drain(DRAIN_MS);
-      await db.close();
+      await Promise.all([db.close(), followerDb.close()]);
       await database.close();
     };
     return {
@@ -106,7 +121,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     };
   } catch (error) {
     stopping = Promise.resolve();
-    await db.close();
+    await Promise.all([db.close(), followerDb.close()]);
     await database.close();
     throw error;
   }
@@ -187,11 +202,49 @@ async function prepareDatabase(
   return administrator;
 }
 
-function httpDeps(config: Config, { encryptionKeys }: Database, db: Db, log: Logger): HttpDeps {
-  return {
+/** Asks for what is new, again and again; says once when that begins to fail and once when it works again. */
+function follow(memory: Memory, log: Logger): NodeJS.Timeout {
+  let isFollowing = true;
+  let isAsking = false;
+  const ask = async () => {
+    if (isAsking) return;
+    isAsking = true;
+    try {
+      await memory.follow();
+      if (!isFollowing) log.info('following the change log again');
+      isFollowing = true;
+    } catch (error) {
+      if (isFollowing) log.warn({ err: error }, 'cannot follow the change log: soon nothing is answered from memory');
+      isFollowing = false;
+    } finally {
+      isAsking = false;
+    }
+  };
+  void ask();
+  return setInterval(() => void ask(), FOLLOW_MS).unref();
+}
+
+function memoryOf({ cacheBytes, maxStalenessMs }: Config, db: Db, followerDb: Db, { onHistoryChanged }: ServerEvents): Memory {
+  return openMemory({
+    log: changeLog(followerDb),
+    tokens: accessTokenStore(db),
     clients: clientDirectory(db),
     administration: clientAdministration(db),
-    tokens: accessTokenStore(db),
+    cacheBytesMax: cacheBytes,
+    maxStalenessMs,
+    monotonic: () => performance.now(),
+    wall: () => Date.now(),
+    onHistoryChanged,
+  });
+}
+
+function httpDeps(config: Config, { encryptionKeys }: Database, db: Db, memory: Memory, log: Logger): HttpDeps {
+  const isStrict = config.consistency === 'strict';
+  return {
+    ...(isStrict ? memory.strict : { clients: memory.clients, tokens: memory.tokens }),
+    strict: memory.strict,
+    clientRecords: memory.clientRecords,
+    administration: memory.administration,
     signingKeys: signingKeys(db, encryptionKeys),
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,
@@ -199,7 +252,7 @@ function httpDeps(config: Config, { encryptionKeys }: Database, db: Db, log: Log
     throttle: new FailureThrottle(),
     trustedProxies: config.trustedProxies,
     clock: () => Math.floor(Date.now() / 1000),
-    probe: async () => void (await db.query({ name: 'probe', text: 'select last_seq from change_log' })),
+    probe: () => memory.follow(),
     log,
   };
 }

@@ -20,6 +20,13 @@ test('the core is pure: no I/O, no clock, no environment, nothing of the other l
   }
 });
 
+test('what decides about memory is pure: clocks and stores are given to it', () => {
+  for (const { path, text } of src.filter((file) => file.path.startsWith('src/coherence/'))) {
+    for (const [, name = ''] of text.matchAll(/from '([^']+)'/g)) assert.match(name, /^(\.|\.\.\/core)\/[a-z-]+\.ts$/, path);
+    assert.doesNotMatch(text, /Date\.now|new Date\(\)|performance\.|Math\.random|process\.|setTimeout|setInterval|fetch\(/, path);
+  }
+});
+
 test('the environment is read in config.ts, on the command line and by the private PostgreSQL only', () => {
   for (const { path, text } of src) {
     if (/^src\/(cli\/|postgres\/embedded)/.test(path)) continue;

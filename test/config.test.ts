@@ -67,6 +67,9 @@ test('nothing has to be set', () => {
     encryptionKeys: [],
     adminClientId: 'admin',
     adminClientSecret: undefined,
+    cacheBytes: 64 * 1024 * 1024,
+    consistency: 'bounded',
+    maxStalenessMs: 1_000,
     tls: undefined,
     trustedProxies: undefined,
   });
@@ -77,6 +80,9 @@ test('nothing has to be set', () => {
 const BAD: readonly [name: string, ...values: readonly string[]][] = [
   ['DATABASE_URL', 'mysql://x', 'localhost:5432', 'postgres://u:p#w@h/auth', 'postgres:/h/auth', 'x'],
   ['AUTH_HOST', 'http://localhost', '0.0.0.0/0', 'a b', '[::1]'],
+  ['AUTH_CONSISTENCY', 'Strict', 'eventual', 'true'],
+  ['AUTH_MAX_STALENESS_MS', '0', '299', '60001', '1s', '1e3', '-1000'],
+  ['AUTH_CACHE_MB', '0', '2049', '64MB', '0.5'],
   ['AUTH_PORT', '0', '65536', '-1', '80.5', '0x50', ' 80', '8080 ', 'http', '٨٠'],
   ['AUTH_ISSUER', 'auth.example.com', 'http://auth.example.com', 'https://a.example/', 'https://a.example?x', 'https://a.example/#x'],
   [

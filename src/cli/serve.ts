@@ -49,6 +49,11 @@ export async function serve(): Promise<void> {
         process.stderr.write(`auth ends: another server has taken ${config.dataDir}\n`);
         process.exit(1);
       },
+      onHistoryChanged: (error) => {
+        log.fatal({ err: error }, 'the database went back, or is another one: this process ends, so that the next one learns it anew');
+        process.exitCode = 1;
+        process.kill(process.pid, 'SIGTERM');
+      },
     });
     stopOnSignal(starting, log);
     server = await starting;
@@ -110,7 +115,7 @@ function stopOnSignal(starting: Promise<Server>, log: Logger): void {
     }
     try {
       await started.stop();
-      process.exit(0);
+      process.exit();
     } catch (error) {
       if (isForOperator(error)) process.stderr.write(`auth could not stop cleanly: ${error.message}\n`);
       else log.fatal({ err: error }, 'could not stop cleanly');

@@ -64,6 +64,40 @@ export interface AccessTokenStore {
   revoke(record: AccessTokenRecord): Promise<void>;
 }
 
+/** One entry of the change log: what ended, or what is to be read again. */
+export type ChangeEntry = {
+  readonly seq: number;
+  /** epoch seconds: when nothing that it could end is alive any more */
+  readonly expiresAt: number;
+} & (
+  | { readonly kind: 'token'; readonly key: TokenHash }
+  /** `client`: all its tokens issued before `seq` end, and its record changed. `client_record`: its record changed. */
+  | { readonly kind: 'client' | 'client_record'; readonly key: string }
+  | { readonly kind: 'keys'; readonly key: string }
+);
+
+/** The change log, in the order of the commits (docs/decisions/0004). */
+export interface ChangeLog {
+  /**
+   * @param count of positions after `after`, however many of them still matter
+   * @returns one snapshot
+   */
+  read(after: number, count: number): Promise<ChangePage>;
+}
+
+export interface ChangePage {
+  /** names the history; another one is another database, or one that was restored */
+  readonly epoch: string;
+  /** position of the whole log */
+  readonly lastSeq: number;
+  /** position up to which this page goes */
+  readonly readTo: number;
+  /** the store's clock, epoch seconds */
+  readonly now: number;
+  /** those that could still end something alive */
+  readonly entries: readonly ChangeEntry[];
+}
+
 export interface SigningKeys {
   /** the key that signs now */
   current(): Promise<SigningKey>;

@@ -5,7 +5,7 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
+import { type AccessTokenStore, type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
 import type { SigningAlg } from '../core/signing-key.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
@@ -21,7 +21,12 @@ import { tokenEndpoint } from './token.ts';
 
 /** What the endpoints need. */
 export interface HttpDeps extends TokenDeps, IntrospectDeps {
+  /** those in memory; what they do not prove, {@link HttpDeps.clientRecords} decide */
   readonly clients: ClientDirectory;
+  /** all of them, asked for each time */
+  readonly clientRecords: ClientDirectory;
+  /** in place of `clients` and `tokens`, for `Prefer: consistency=strict` */
+  readonly strict: { readonly clients: ClientDirectory; readonly tokens: AccessTokenStore };
   readonly administration: ClientAdministration;
   readonly signingAlg: SigningAlg;
   readonly throttle: FailureThrottle;

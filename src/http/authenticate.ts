@@ -9,12 +9,23 @@ import { readClientCredentials } from './credentials.ts';
  * @throws OAuthError `invalid_client` — nothing presented, or refused; `invalid_request` — see {@link readClientCredentials}
  * @throws HttpError 429 — too many failures of this client id from this address
  */
-export async function authenticate(call: Call, params: ReadonlyMap<string, string>, { clients, throttle }: HttpDeps): Promise<KnownClient> {
+export async function authenticate(
+  call: Call,
+  params: ReadonlyMap<string, string>,
+  { clients, clientRecords, throttle }: HttpDeps,
+): Promise<KnownClient> {
   const credentials = readClientCredentials(call.authorization, params);
   if (!credentials) throw new OAuthError('invalid_client', 'client authentication is missing');
   throttle.check(credentials.clientId, call.address, call.now);
   try {
     return await authenticateClient(credentials, call.now, clients);
+  } catch (error) {
+    if (!(error instanceof OAuthError)) throw error;
+  }
+  // A client or a secret that was just added, on another node perhaps, is as good as any: what memory does not know the record decides. So
+  // every refusal costs one look-up, of a client that there is and of one that there is not.
+  try {
+    return await authenticateClient(credentials, call.now, clientRecords);
   } catch (error) {
     if (error instanceof OAuthError) throttle.recordFailure(credentials.clientId, call.address, call.now);
     throw error;

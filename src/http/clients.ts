@@ -64,7 +64,7 @@ async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
 
 async function showClient(call: Call, deps: HttpDeps): Promise<Response> {
   await authorize(call, 'read', deps);
-  const known = await deps.clients.find(clientIdOf(call));
+  const known = await deps.clientRecords.find(clientIdOf(call));
   if (!known) throw noSuchClient();
   return json(clientDocument(known.client));
 }

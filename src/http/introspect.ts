@@ -22,21 +22,27 @@ const JWT_TYPE = 'application/jwt';
 /** In the order of preference where the caller has none. */
 const OFFERED = [JSON_TYPE, SIGNED_TYPE, JWT_TYPE];
 
+const STRICT = 'consistency=strict';
+
 interface Caller extends IntrospectionCaller {
   /** how long this caller may keep an active answer */
   readonly maxAgeSeconds: number;
 }
 
 /** `POST /introspect`: RFC 7662; RFC 9701; the bare JWT for gateways (phantom token). */
-export async function introspectEndpoint(call: Call, deps: HttpDeps): Promise<Response> {
-  const params = await readForm(call.request);
+export async function introspectEndpoint(started: Call, all: HttpDeps): Promise<Response> {
+  const params = await readForm(started.request);
+  const call = { ...started, now: all.clock() }; // the body may have taken its time
+  const isStrict = prefersStrict(call.request.headers.get('prefer'));
+  const deps = isStrict ? { ...all, ...all.strict } : all;
   const type = negotiate(call.request.headers.get('accept'));
   const caller = await identify(call, params, type, deps);
   const token = params.get('token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
   if (type === undefined) throw new HttpError(406, `the answer can be ${OFFERED.join(', ')}`, { vary: 'Accept' });
   const active = await introspect(token, caller, call.now, deps.tokens);
-  const headers = { vary: 'Accept', ...caching(active, caller, call.now) };
+  const applied = isStrict ? { 'preference-applied': STRICT } : {};
+  const headers = { vary: 'Accept', ...applied, ...caching(active, caller, call.now) };
   switch (type) {
     case SIGNED_TYPE:
       return answer(await signedIntrospectionResponse(active, caller, call.now, deps), SIGNED_TYPE, 200, headers);
@@ -45,6 +51,11 @@ export async function introspectEndpoint(call: Call, deps: HttpDeps): Promise<Re
     default:
       return json(introspectionResponse(active, deps.issuer), 200, headers);
   }
+}
+
+/** RFC 7240 §2. Preferences that are not known are not obeyed, and no error. */
+function prefersStrict(prefer: string | null): boolean {
+  return prefer?.split(/[,;]/).some((preference) => preference.replaceAll(/[\s"]/g, '').toLowerCase() === STRICT) ?? false;
 }
 
 function negotiate(accept: string | null): string | undefined {

@@ -1,7 +1,11 @@
 /** The change log: entries in the order of their commits, without gaps. */
+import type { ChangeEntry, ChangeLog } from '../core/ports.ts';
 import type { Queries } from './db.ts';
 
-export type ChangeKind = 'token' | 'client' | 'client_record' | 'keys';
+export type ChangeKind = ChangeEntry['kind'];
+
+/** Tokens that ended so long ago are dead by any clock. */
+const KEPT = '10 minutes';
 
 /**
  * Appends one entry and takes the counter's row lock until the commit: to be the last statement of a transaction but the audit's.
@@ -16,4 +20,38 @@ export async function appendChange(tx: Queries, kind: ChangeKind, key: string, e
       insert into change (seq, kind, key, expires_at) select last_seq, $1, $2, to_timestamp($3) from next`,
     values: [kind, key, expiresAt],
   });
+}
+
+interface ChangeRow {
+  readonly epoch: string;
+  readonly last_seq: number;
+  readonly read_to: number;
+  readonly now: number;
+  readonly seq: number | null;
+  readonly kind: ChangeKind;
+  readonly key: string;
+  readonly expires_at: number;
+}
+
+/** A page is bounded by positions, not by entries: a log of a million that have expired must not be one statement. */
+export function changeLog(db: Queries): ChangeLog {
+  return {
+    async read(after, count) {
+      const rows = await db.query<ChangeRow>({
+        name: 'read-changes',
+        text: `select l.epoch, l.last_seq, least(l.last_seq, $1::bigint + $2) as read_to, extract(epoch from clock_timestamp())::bigint as now,
+            c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at
+          from change_log l left join change c
+            on c.seq > $1 and c.seq <= $1::bigint + $2 and c.expires_at > clock_timestamp() - interval '${KEPT}'
+          order by c.seq`,
+        values: [after, count],
+      });
+      const [first] = rows;
+      if (!first) throw new Error('the change log has no counter row');
+      const entries = rows.flatMap(({ seq, kind, key, expires_at }) =>
+        seq === null ? [] : [{ seq, kind, key, expiresAt: expires_at } as ChangeEntry],
+      );
+      return { epoch: first.epoch, lastSeq: first.last_seq, readTo: first.read_to, now: first.now, entries };
+    },
+  };
 }

@@ -18,24 +18,28 @@ export interface Db extends Queries {
   close(): Promise<void>;
 }
 
-/**
- * Waiting for a connection and for an answer together stay below the two seconds within which an outage is to be said. The server's
- * own time-out is the shorter one, so that a slow statement is cancelled there and not only forgotten here.
- */
-const CONNECT_TIMEOUT_MS = 700;
-const STATEMENT_TIMEOUT_MS = 900;
-const QUERY_TIMEOUT_MS = 1_000;
-const CONNECTIONS_MAX = 10;
+export interface Limits {
+  readonly connections: number;
+  readonly connectMs: number;
+  readonly answerMs: number;
+}
+
+/** Waiting for a connection and for an answer together stay below the two seconds within which an outage is to be said. */
+const REQUESTS: Limits = { connections: 10, connectMs: 700, answerMs: 1_000 };
+/** A connection of its own for the change log: who follows it must not wait for requests, and two attempts have to fit into two seconds. */
+export const FOLLOWER: Limits = { connections: 1, connectMs: 500, answerMs: 450 };
+/** The server's own time-out is the shorter one, so that a slow statement is cancelled there and not only forgotten here. */
+const CANCELLED_BEFORE_MS = 100;
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
-export function openDb(connection: pg.ClientConfig, onConnectionError: (error: Error) => void): Db {
+export function openDb(connection: pg.ClientConfig, onConnectionError: (error: Error) => void, limits = REQUESTS): Db {
   const pool = new pg.Pool({
     ...connection,
-    max: CONNECTIONS_MAX,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
+    max: limits.connections,
+    connectionTimeoutMillis: limits.connectMs,
+    query_timeout: limits.answerMs,
+    statement_timeout: limits.answerMs - CANCELLED_BEFORE_MS,
     keepAlive: true,
     application_name: 'auth',
   });

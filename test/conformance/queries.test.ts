@@ -20,12 +20,16 @@ async function countingProxy(path: string): Promise<Counter> {
   const server: Server = createServer((near) => {
     const far = connect(path);
     let waiting = Buffer.alloc(0);
+    let isLog = false;
     let typeBytes = 0; // the first message, the start-up, has no type
     near.on('data', (bytes) => {
       far.write(bytes);
       waiting = Buffer.concat([waiting, bytes]);
       while (waiting.length >= typeBytes + 4 && waiting.length >= typeBytes + waiting.readInt32BE(typeBytes)) {
-        if (typeBytes === 1 && 'EQ'.includes(String.fromCharCode(waiting[0] ?? 0))) statements++;
+        const type = typeBytes === 1 ? String.fromCharCode(waiting[0] ?? 0) : '';
+        // Bind says which prepared statement the next Execute means. Reading the change log goes on all the time, whoever asks what.
+        if (type === 'B') isLog = waiting.subarray(6, 40).toString().startsWith('read-changes\0');
+        if ((type === 'E' && !isLog) || type === 'Q') statements++;
         waiting = waiting.subarray(typeBytes + waiting.readInt32BE(typeBytes));
         typeBytes = 1;
       }
@@ -134,7 +138,7 @@ test('G14 what is refused before the client is known costs no statement', async 
   }
 });
 
-test('I10 junk costs no look-up: one statement for the client, one more only for what could be a token', async () => {
+test('I10 junk costs no look-up, and neither does what this node has issued; one statement for what could be a token', async () => {
   for (const issuer of [client, jwtClient]) {
     const live = await issueToken(server.url, issuer);
     const last = live.endsWith('A') ? 'B' : 'A';
@@ -143,14 +147,14 @@ test('I10 junk costs no look-up: one statement for the client, one more only for
     for (const path of ['/introspect', '/revoke']) {
       for (const token of junk) {
         const { answer, statements } = await costOf(() => postForm(server.url + path, { token }, issuer));
-        assert.deepEqual([answer.status, answer.text, statements], [200, path === '/revoke' ? '{}' : '{"active":false}', 1], token);
+        assert.deepEqual([answer.status, answer.text, statements], [200, path === '/revoke' ? '{}' : '{"active":false}', 0], token);
       }
     }
-    assert.equal((await costOf(() => postForm(`${server.url}/introspect`, { token: live }, issuer))).statements, 2);
+    assert.equal((await costOf(() => postForm(`${server.url}/introspect`, { token: live }, issuer))).statements, 0);
   }
   const unknown = `${'a'.repeat(40)}.${'b'.repeat(40)}.${'c'.repeat(86)}`;
   const { answer, statements } = await costOf(() => postForm(`${server.url}/introspect`, { token: unknown }, client));
-  assert.deepEqual([answer.text, statements], ['{"active":false}', 2], 'the shape of a JWT has to be looked up');
+  assert.deepEqual([answer.text, statements], ['{"active":false}', 1], 'the shape of a JWT has to be looked up');
 });
 
 test('M07 a bearer token that cannot be one costs no statement', async () => {

@@ -6,6 +6,7 @@ import { type ClientSettings, parseClientMetadata } from '../../src/core/clients
 import {
   type AccessTokenStore,
   type Actor,
+  type ChangeLog,
   type ClientAdministration,
   type ClientDirectory,
   type NewSecret,
@@ -19,6 +20,7 @@ export interface Stores {
   readonly directory: ClientDirectory;
   readonly administration: ClientAdministration;
   readonly tokens: AccessTokenStore;
+  readonly log: ChangeLog;
   /** the change log, in its order */
   changes(): Promise<readonly Change[]>;
   /** the audit, in its order */

@@ -5,7 +5,16 @@
 import { randomUUID } from 'node:crypto';
 import type { AccessTokenRecord } from '../../src/core/access-token.ts';
 import type { Client, ClientSecret, ClientSettings } from '../../src/core/clients.ts';
-import type { AccessTokenStore, Actor, ClientAdministration, ClientDirectory, NewSecret, SigningKeys } from '../../src/core/ports.ts';
+import type {
+  AccessTokenStore,
+  Actor,
+  ChangeEntry,
+  ChangeLog,
+  ClientAdministration,
+  ClientDirectory,
+  NewSecret,
+  SigningKeys,
+} from '../../src/core/ports.ts';
 import type { TokenHash } from '../../src/core/reference-token.ts';
 import { publicJwk, type SigningKey } from '../../src/core/signing-key.ts';
 
@@ -26,12 +35,15 @@ export interface MemoryStores {
   readonly directory: ClientDirectory;
   readonly administration: ClientAdministration;
   readonly tokens: AccessTokenStore;
+  readonly log: ChangeLog;
   /** what was issued, by its hash */
   readonly issued: ReadonlyMap<TokenHash, AccessTokenRecord>;
   readonly changes: readonly Change[];
   readonly audits: readonly Audit[];
 }
 
+/** Epoch seconds: long after everything that tests issue. */
+const LATE = 4_000_000_000;
 const EPOCH = Date.UTC(2027, 0, 15, 8);
 
 export function memoryStores(): MemoryStores {
@@ -125,7 +137,20 @@ export function memoryStores(): MemoryStores {
       return client && { client, asOfSeq: changes.length };
     },
   };
-  return { directory, administration, tokens, issued, changes, audits };
+  const log: ChangeLog = {
+    async read(after, count) {
+      const readTo = Math.min(after + count, changes.length);
+      const entries = changes.filter(({ seq }) => seq > after && seq <= readTo);
+      return {
+        epoch: 'first',
+        lastSeq: changes.length,
+        readTo,
+        now: EPOCH / 1000,
+        entries: entries.map((entry) => ({ ...entry, expiresAt: LATE }) as ChangeEntry),
+      };
+    },
+  };
+  return { directory, administration, tokens, log, issued, changes, audits };
 }
 
 /** @param keys the signing key first */

@@ -1,6 +1,7 @@
 /** The adapters of src/postgres on a database of their own, for the contract suites. */
 
 import { accessTokenStore } from '../../src/postgres/access-tokens.ts';
+import { changeLog } from '../../src/postgres/changes.ts';
 import { clientAdministration, clientDirectory } from '../../src/postgres/clients.ts';
 import type { Stores } from '../contracts/stores.ts';
 import { createDatabase } from './database.ts';
@@ -12,6 +13,7 @@ export async function postgresStores(): Promise<Stores> {
     directory: clientDirectory(db),
     administration: clientAdministration(db),
     tokens: accessTokenStore(db),
+    log: changeLog(db),
     changes: () => db.query<Change & { kind: string }>({ text: 'select seq, kind, key from change order by seq' }),
     audits: () =>
       db.query<Audit & { action: string }>({

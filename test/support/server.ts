@@ -45,6 +45,7 @@ export async function openServer(environment: Readonly<Record<string, string>> =
   const server = await start(config, pino({ level: 'trace' }, { write: (line) => void lines.push(line) }), {
     onAdministrator: () => undefined,
     onDisplaced: () => undefined,
+    onHistoryChanged: () => undefined,
   });
   return {
     url: server.url,

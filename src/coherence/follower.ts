@@ -1,0 +1,66 @@
+/**
+ * Follows the change log: applies its entries in the order of their numbers, which is the order of the commits (docs/decisions/0004). A number
+ * that goes back, or another epoch, means another history: a restore, or a fail-over that lost commits.
+ */
+import type { ChangeEntry, ChangeLog } from '../core/ports.ts';
+import type { DenySet } from './deny-set.ts';
+
+/** The change log is not the one that this node has followed: its memory is of a history that did not happen. */
+export class HistoryChanged extends Error {}
+
+export interface Followed {
+  readonly denied: DenySet;
+  /** The record of a client, or its secrets, changed at this position. */
+  onClient(clientId: string, seq: number): void;
+}
+
+const PAGE = 10_000;
+
+export class Follower {
+  readonly #log: ChangeLog;
+  readonly #followed: Followed;
+  #epoch: string | undefined;
+  #applied = 0;
+  #now = 0;
+
+  constructor(log: ChangeLog, followed: Followed) {
+    this.#log = log;
+    this.#followed = followed;
+  }
+
+  /** Position up to which everything is applied. */
+  get applied(): number {
+    return this.#applied;
+  }
+
+  /** The log's clock when it was last read, epoch seconds; never this node's, which may be wrong for a while. */
+  get now(): number {
+    return this.#now;
+  }
+
+  /**
+   * Brings memory to at least the position that the log has when this is called. One call at a time.
+   *
+   * @throws Unavailable
+   * @throws HistoryChanged
+   */
+  async catchUp(): Promise<void> {
+    for (;;) {
+      const { epoch, lastSeq, readTo, now, entries } = await this.#log.read(this.#applied, PAGE);
+      this.#epoch ??= epoch;
+      if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
+      if (lastSeq < this.#applied) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#applied}`);
+      for (const entry of entries) this.#apply(entry);
+      this.#applied = readTo;
+      this.#now = now;
+      if (readTo >= lastSeq) return;
+    }
+  }
+
+  #apply({ seq, kind, key, expiresAt }: ChangeEntry): void {
+    const { denied } = this.#followed;
+    if (kind === 'token') denied.denyToken(key, expiresAt);
+    if (kind === 'client') denied.denyClient(key, seq);
+    if (kind === 'client' || kind === 'client_record') this.#followed.onClient(key, seq);
+  }
+}
