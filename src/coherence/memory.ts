@@ -57,8 +57,8 @@ export interface MemoryStatus {
   readonly denied: number;
 }
 
-/** Of a record with its map slot, less the texts counted apart. */
-const TOKEN_BYTES = 420;
+/** Of a record with its map slot, less the texts counted apart. Measured: a million usual records take 766 bytes each, and count as 808. */
+const TOKEN_BYTES = 600;
 const CLIENT_BYTES = 4_000;
 /** Clients share an eighth of what the tokens have. */
 const CLIENTS_SHARE = 1 / 8;
@@ -208,7 +208,7 @@ function followed(administration: ClientAdministration, after: () => Promise<voi
   };
 }
 
-/** Never less than what it takes. */
+/** About what it takes, rather more than less. */
 function tokenBytes({ scope, audience, claims, clientId, subject }: AccessTokenRecord): number {
   const texts = [...scope, ...audience, clientId, subject].reduce((sum, text) => sum + 24 + text.length * 2, 0);
   return TOKEN_BYTES + texts + (Object.keys(claims).length > 0 ? JSON.stringify(claims).length * 4 : 0);
