@@ -185,7 +185,8 @@ test('W02 RFC 3986 §3.2.2: a host that looks like one and is none is 400, with 
       ] as const) {
         const head = [`${method} ${path}${query} HTTP/1.1`, `Host: ${host}`, 'Connection: close', 'Content-Length: 0', '', ''];
         const { status } = await rawRequest(server.url, head);
-        if (host === 'a' || host === '') assert.ok(status >= 200 && status < 500, head.join('|'));
+        // `xn--a` is a host to newer Nodes.
+        if (host === '' || URL.canParse(`http://${host}`)) assert.ok(status >= 200 && status < 500, head.join('|'));
         else assert.equal(status, 400, head.join('|'));
       }
     }
