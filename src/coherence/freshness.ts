@@ -37,11 +37,6 @@ export class Freshness {
     return this.#options.monotonic() <= this.#freshUntil && Math.abs(this.#difference() - this.#clocksApart) <= CLOCKS_APART_MS_MAX;
   }
 
-  /** Milliseconds since the moment that the last proof speaks of. */
-  ageMs(): number {
-    return this.#options.monotonic() - this.#freshUntil + this.#options.maxStalenessMs;
-  }
-
   /** After a doubt: nothing is proven any more. */
   discard(): void {
     this.#freshUntil = Number.NEGATIVE_INFINITY;

@@ -45,16 +45,6 @@ export interface Memory {
   readonly administration: ClientAdministration;
   /** One probe; to be called again and again. @throws Unavailable */
   follow(): Promise<void>;
-  status(): MemoryStatus;
-}
-
-export interface MemoryStatus {
-  readonly fresh: boolean;
-  readonly ageMs: number;
-  /** position in the change log */
-  readonly applied: number;
-  readonly tokens: number;
-  readonly denied: number;
 }
 
 /** Of a record with its map slot, less the texts counted apart. Measured: a million usual records take 766 bytes each, and count as 808. */
@@ -160,13 +150,6 @@ export function openMemory(options: MemoryOptions): Memory {
       await freshness.prove().catch(() => freshness.discard());
     }),
     follow: () => freshness.prove(),
-    status: () => ({
-      fresh: freshness.isFresh(),
-      ageMs: freshness.ageMs(),
-      applied: follower.applied,
-      tokens: records.size,
-      denied: denied.size,
-    }),
   };
 }
 

@@ -246,10 +246,13 @@ test('a log of more than a page is read to its end before anything is said', asy
   const stores = memoryStores();
   const records = await Promise.all(Array.from({ length: 5 }, () => issued(stores)));
   for (const record of records) await stores.tokens.revoke(record);
-  const node = nodeOn(stores, { log: { read: (after) => stores.log.read(after, 2) } });
+  const late: AccessTokenStore['find'] = async (hash) => {
+    const record = records.find(({ tokenHash }) => tokenHash === hash);
+    return record && { record, revoked: false }; // as it was read before
+  };
+  const node = nodeOn(stores, { tokens: { ...stores.tokens, find: late }, log: { read: (after) => stores.log.read(after, 2) } });
   await node.follow();
-  assert.equal(node.status().applied, 5);
-  assert.equal(node.status().denied, 5);
+  for (const record of records) assert.equal((await node.tokens.find(record.tokenHash, NOW))?.revoked, true);
 });
 
 test('a clock that runs ahead for a while makes no revoked token come back to life', async () => {
