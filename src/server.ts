@@ -1,24 +1,22 @@
 /** The composition root: configuration → adapters → core → listener. Start, drain, stop. */
-import type { ClientConfig } from 'pg';
+import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type Memory, openMemory } from './coherence/memory.ts';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
-import { encryptionKey, type Hold, holdDataFolder, pendingAdminSecret, settleAdminSecret, writeServerFile } from './data-folder.ts';
+import { writeServerFile } from './data-folder.ts';
+import { type Database, maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
 import { listen } from './http/node-listener.ts';
 import { FailureThrottle } from './http/throttle.ts';
 import { accessTokenStore } from './postgres/access-tokens.ts';
-import { type Administrator, ensureAdministrator } from './postgres/administrator.ts';
+import type { Administrator } from './postgres/administrator.ts';
 import { changeLog } from './postgres/changes.ts';
 import { clientAdministration, clientDirectory } from './postgres/clients.ts';
-import { connectionOf, ensureDatabase } from './postgres/connect.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
-import { startEmbeddedPostgres } from './postgres/embedded.ts';
-import { ensureSigningKey, signingKeys } from './postgres/keys.ts';
-import { migrate } from './postgres/migrate.ts';
-import { maintainPartitions } from './postgres/partitions.ts';
+import { signingKeys } from './postgres/keys.ts';
+import { nodeRegistry } from './postgres/nodes.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
@@ -26,7 +24,6 @@ const PREPARE_PATIENCE_MS = 3_000;
 const RETRY_MS = 1_000;
 /** How often the change log is asked for what is new. */
 const FOLLOW_MS = 100;
-const NOT_MAINTAINED = 'partitions could not be maintained: trying again in five minutes';
 const MAINTENANCE_MS = 300_000;
 
 export interface Server {
@@ -49,26 +46,20 @@ export interface ServerEvents {
   onHistoryChanged(error: Error): void;
 }
 
-interface Database {
-  readonly connection: ClientConfig;
-  readonly description: string;
-  readonly encryptionKeys: readonly Buffer[];
-  close(): Promise<void>;
-}
-
 /**
  * Resolves when the listener is open, which waits a while for the database and then goes on without: live, not ready.
  *
  * @throws EmbeddedPostgresError, DataFolderInUse, MigrationError, DecryptionError — with a message for the operator
  */
 export async function startServer(config: Config, log: Logger, events: ServerEvents): Promise<Server> {
-  const database = config.databaseUrl === undefined ? await openEmbedded(config, log, events) : openExternal(config, config.databaseUrl);
+  const database = await openDatabase(config, log, events.onDisplaced);
   const db = openDb(database.connection, ({ message }) => log.warn({ reason: message }, 'lost a connection to PostgreSQL'));
   const followerDb = openDb(
     database.connection,
     ({ message }) => log.warn({ reason: message }, 'lost the connection that follows'),
     FOLLOWER,
   );
+  let memory: Memory | undefined;
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
   let maintenance: NodeJS.Timeout | undefined;
@@ -81,9 +72,9 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         const administrator = await prepareDatabase(config, database, db, log, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
-        const memory = memoryOf(config, db, followerDb, events);
+        memory = memoryOf(config, database, db, followerDb, events);
         following = follow(memory, log);
-        deps = httpDeps(config, database, db, memory, log);
+        deps = httpDeps(config, memory, log);
         const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
@@ -110,6 +101,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
       clearInterval(maintenance);
       clearInterval(following);
       await listener.drain(DRAIN_MS);
+      await memory?.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       await Promise.all([db.close(), followerDb.close()]);
       await database.close();
     };
@@ -125,81 +117,6 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     await database.close();
     throw error;
   }
-}
-
-async function openEmbedded(config: Config, log: Logger, { onDisplaced }: ServerEvents): Promise<Database> {
-  let postgres = await startEmbeddedPostgres({ dataDir: config.dataDir });
-  const { connection } = postgres;
-  let hold: Hold | undefined;
-  try {
-    hold = await holdDataFolder(connection, config.dataDir, onDisplaced);
-    if (postgres.adopted) log.warn({ pid: postgres.pid }, 'adopted the private PostgreSQL of a server that did not stop');
-    const restart = async () => {
-      postgres = await startEmbeddedPostgres({ dataDir: config.dataDir });
-    };
-    const stopSupervising = supervise(() => postgres.pid, log, restart);
-    return {
-      connection,
-      description: `PostgreSQL ${postgres.version}, private, in ${config.dataDir}`,
-      encryptionKeys: config.encryptionKeys.length > 0 ? config.encryptionKeys : [await encryptionKey(config.dataDir)],
-      async close() {
-        await stopSupervising();
-        await hold?.release();
-        await postgres.stop();
-      },
-    };
-  } catch (error) {
-    // Held by another server: its PostgreSQL is not ours to stop.
-    if (hold) await postgres.stop();
-    throw error;
-  }
-}
-
-/** A private PostgreSQL that has died is started again. @returns ends that, after a start that is under way */
-function supervise(pid: () => number, log: Logger, restart: () => Promise<void>): () => Promise<void> {
-  let restarting: Promise<void> | undefined;
-  const timer = setInterval(() => {
-    if (restarting || isAlive(pid())) return;
-    log.error({ pid: pid() }, 'the private PostgreSQL has died: starting it again');
-    restarting = restart()
-      .catch((error: unknown) => log.error({ err: error }, 'the private PostgreSQL could not be started'))
-      .finally(() => {
-        restarting = undefined;
-      });
-  }, RETRY_MS).unref();
-  return async () => {
-    clearInterval(timer);
-    await restarting;
-  };
-}
-
-function openExternal({ encryptionKeys }: Config, databaseUrl: string): Database {
-  const { host } = new URL(databaseUrl);
-  return {
-    connection: connectionOf(databaseUrl),
-    description: `PostgreSQL at ${host || 'a local socket'}`,
-    encryptionKeys,
-    close: async () => undefined,
-  };
-}
-
-async function prepareDatabase(
-  config: Config,
-  { connection, encryptionKeys }: Database,
-  db: Db,
-  log: Logger,
-  newSecret: string,
-): Promise<Administrator> {
-  if (config.databaseUrl !== undefined) await ensureDatabase(connection);
-  await migrate(connection);
-  await maintain(db, log);
-  await ensureSigningKey(db, config.signingAlg, encryptionKeys);
-  const { dataDir, adminClientId, adminClientSecret } = config;
-  const isKept = config.databaseUrl === undefined && adminClientSecret === undefined;
-  const secret = isKept ? await pendingAdminSecret(dataDir, adminClientId, newSecret) : newSecret;
-  const administrator = await ensureAdministrator(db, adminClientId, adminClientSecret, secret);
-  if (isKept) await settleAdminSecret(dataDir, administrator.generatedSecret !== undefined);
-  return administrator;
 }
 
 /** Asks for what is new, again and again; says once when that begins to fail and once when it works again. */
@@ -224,56 +141,47 @@ function follow(memory: Memory, log: Logger): NodeJS.Timeout {
   return setInterval(() => void ask(), FOLLOW_MS).unref();
 }
 
-function memoryOf({ cacheBytes, maxStalenessMs }: Config, db: Db, followerDb: Db, { onHistoryChanged }: ServerEvents): Memory {
-  return openMemory({
+function memoryOf(config: Config, { encryptionKeys }: Database, db: Db, followerDb: Db, { onHistoryChanged }: ServerEvents): Memory {
+  const memory = openMemory({
     log: changeLog(followerDb),
-    tokens: accessTokenStore(db),
+    tokens: accessTokenStore(db, (entry) => memory.announced(entry)),
     clients: clientDirectory(db),
-    administration: clientAdministration(db),
-    cacheBytesMax: cacheBytes,
-    maxStalenessMs,
+    administration: clientAdministration(db, (entry) => memory.announced(entry)),
+    signingKeys: signingKeys(db, encryptionKeys),
+    nodes: nodeRegistry(followerDb, db),
+    nodeId: randomUUID(),
+    consistency: config.consistency,
+    cacheBytesMax: config.cacheBytes,
+    maxStalenessMs: config.maxStalenessMs,
+    sleep: delay,
     monotonic: () => performance.now(),
     wall: () => Date.now(),
     onHistoryChanged,
   });
+  return memory;
 }
 
-function httpDeps(config: Config, { encryptionKeys }: Database, db: Db, memory: Memory, log: Logger): HttpDeps {
-  const isStrict = config.consistency === 'strict';
+function httpDeps(config: Config, memory: Memory, log: Logger): HttpDeps {
   return {
-    ...(isStrict ? memory.strict : { clients: memory.clients, tokens: memory.tokens }),
-    strict: memory.strict,
+    clients: memory.clients,
     clientRecords: memory.clientRecords,
+    tokens: memory.tokens,
     administration: memory.administration,
-    signingKeys: signingKeys(db, encryptionKeys),
+    signingKeys: memory.signingKeys,
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,
     signingAlg: config.signingAlg,
     throttle: new FailureThrottle(),
     trustedProxies: config.trustedProxies,
-    clock: () => Math.floor(Date.now() / 1000),
-    probe: () => memory.follow(),
+    clock: memory.now,
+    prove: memory.prove,
     log,
   };
-}
-
-/** Tables that a backup is reading are no reason not to start: partitions are made ahead, and the default one takes what has none. */
-async function maintain(db: Db, log: Logger): Promise<void> {
-  if (!(await maintainPartitions(db))) log.warn(NOT_MAINTAINED);
 }
 
 function localUrl({ host, port, tls, issuer }: Config): string {
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   return `${tls ? 'https' : 'http'}://${name}:${port}${new URL(issuer).pathname.replace(/\/$/, '')}`;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Waits for `work`, but no longer. */

@@ -12,6 +12,8 @@ export interface Followed {
   readonly denied: DenySet;
   /** The record of a client, or its secrets, changed at this position. */
   onClient(clientId: string, seq: number): void;
+  /** The signing keys changed. */
+  onKeys(): void;
 }
 
 const PAGE = 10_000;
@@ -19,9 +21,13 @@ const PAGE = 10_000;
 export class Follower {
   readonly #log: ChangeLog;
   readonly #followed: Followed;
+  /** heard on the bus, and not yet read from the log */
+  readonly #heard = new Set<number>();
   #epoch: string | undefined;
   #applied = 0;
-  #now = 0;
+  #lastSeq = 0;
+  #nowMs = 0;
+  #missed = 0;
 
   constructor(log: ChangeLog, followed: Followed) {
     this.#log = log;
@@ -33,9 +39,33 @@ export class Follower {
     return this.#applied;
   }
 
-  /** The log's clock when it was last read, epoch seconds; never this node's, which may be wrong for a while. */
-  get now(): number {
-    return this.#now;
+  /** Position that the log had when it was last read. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /** Of the log that is followed; `undefined` before it was read. */
+  get epoch(): string | undefined {
+    return this.#epoch;
+  }
+
+  /** The log's clock when it was last read, milliseconds since the epoch; never this node's, which may be wrong for a while. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Entries that came from the log and had not been heard on the bus before. */
+  get missed(): number {
+    return this.#missed;
+  }
+
+  /**
+   * Applies an entry of the same log that came another way. The position stays: only the log says what lies before it, so whatever else is lost,
+   * late or out of order is read there.
+   */
+  hear(entry: ChangeEntry): void {
+    if (entry.seq > this.#applied && this.#heard.size < PAGE) this.#heard.add(entry.seq);
+    this.#apply(entry);
   }
 
   /**
@@ -46,13 +76,18 @@ export class Follower {
    */
   async catchUp(): Promise<void> {
     for (;;) {
-      const { epoch, lastSeq, readTo, now, entries } = await this.#log.read(this.#applied, PAGE);
+      const { epoch, lastSeq, readTo, nowMs, entries } = await this.#log.read(this.#applied, PAGE);
       this.#epoch ??= epoch;
       if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
       if (lastSeq < this.#applied) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#applied}`);
-      for (const entry of entries) this.#apply(entry);
+      for (const entry of entries) {
+        if (!this.#heard.has(entry.seq)) this.#missed++;
+        this.#apply(entry);
+      }
       this.#applied = readTo;
-      this.#now = now;
+      this.#lastSeq = lastSeq;
+      this.#nowMs = nowMs;
+      for (const seq of this.#heard) if (seq <= readTo) this.#heard.delete(seq);
       if (readTo >= lastSeq) return;
     }
   }
@@ -62,5 +97,6 @@ export class Follower {
     if (kind === 'token') denied.denyToken(key, expiresAt);
     if (kind === 'client') denied.denyClient(key, seq);
     if (kind === 'client' || kind === 'client_record') this.#followed.onClient(key, seq);
+    if (kind === 'keys') this.#followed.onKeys();
   }
 }

@@ -47,6 +47,11 @@ export class GenerationCache<Key, Value> {
     this.#old.delete(key);
   }
 
+  *values(): Generator<Value> {
+    yield* this.#young.values();
+    for (const [key, value] of this.#old) if (!this.#young.has(key)) yield value;
+  }
+
   clear(): void {
     this.#young.clear();
     this.#old.clear();

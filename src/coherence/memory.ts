@@ -6,45 +6,72 @@
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import {
   type AccessTokenStore,
+  type ChangeEntry,
   type ChangeLog,
   type ClientAdministration,
   type ClientDirectory,
   type KnownClient,
+  type SigningKeys,
   Unavailable,
 } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
+import { Acknowledgements } from './acknowledgements.ts';
 import { DenySet } from './deny-set.ts';
 import { Follower, HistoryChanged } from './follower.ts';
 import { Freshness } from './freshness.ts';
 import { GenerationCache } from './generation-cache.ts';
+import { Membership } from './membership.ts';
+import type { Announcement, Bus, Clocks, NodeRegistry, SharedCache, Sleep } from './ports.ts';
+import { rememberedKeys } from './remembered-keys.ts';
+import { singleFlight } from './single-flight.ts';
 
-export interface MemoryOptions {
+export interface MemoryOptions extends Clocks {
   readonly log: ChangeLog;
-  /** the stores behind */
+  /** the stores behind; what they commit is told to {@link Memory.announced} */
   readonly tokens: AccessTokenStore;
   readonly clients: ClientDirectory;
   readonly administration: ClientAdministration;
+  readonly signingKeys: SigningKeys;
+  readonly nodes: NodeRegistry;
+  /** `undefined`: there is none, and nodes hear from the log alone */
+  readonly bus?: Bus | undefined;
+  readonly cache?: SharedCache | undefined;
+  /** of this process, never used again */
+  readonly nodeId: string;
+  readonly consistency: 'bounded' | 'strict';
   readonly cacheBytesMax: number;
   readonly maxStalenessMs: number;
-  readonly monotonic: () => number;
-  readonly wall: () => number;
+  readonly sleep: Sleep;
   /** Once: nothing is answered from memory any more, and never will be by this node. */
   readonly onHistoryChanged: (error: Error) => void;
 }
 
 export interface Memory {
-  /** Answers at most {@link MemoryOptions.maxStalenessMs} behind PostgreSQL. */
+  /** Answers at most {@link MemoryOptions.maxStalenessMs} behind PostgreSQL; in strict mode, not behind any revocation that was answered. */
   readonly tokens: AccessTokenStore;
-  /** Each answer is as of a moment after the question: it waits for a probe of the change log that all who ask meanwhile share. */
-  readonly strict: { readonly tokens: AccessTokenStore; readonly clients: ClientDirectory };
   /** Those that this node has met: to be accepted from memory. "Not there", or a wrong secret, says nothing: {@link Memory.clientRecords} decides. */
   readonly clients: ClientDirectory;
   /** The store behind, which is asked each time; what it says is kept for `clients`. */
   readonly clientRecords: ClientDirectory;
   /** Whoever is answered finds the change on this node at once. */
   readonly administration: ClientAdministration;
-  /** One probe; to be called again and again. @throws Unavailable */
+  readonly signingKeys: SigningKeys;
+  /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
+  prove(): Promise<void>;
+  /** One look at the change log; to be called again and again. @throws Unavailable */
   follow(): Promise<void>;
+  /** A store of this node has committed a change. */
+  announced(entry: ChangeEntry): void;
+  /** Another node's change, from the bus. */
+  heard(announcement: Announcement): void;
+  /** Another node has applied a change of this one, says the bus. */
+  acknowledged(announcement: Announcement, nodeId: string): void;
+  /** By the change log's clock, epoch seconds; never goes back. */
+  now(): number;
+  /** The shared cache is empty: what is known here of clients goes there again. */
+  refillCache(): void;
+  /** Nothing is answered from memory any more, and nobody needs to wait for this node. @throws Unavailable */
+  leave(): Promise<void>;
 }
 
 /** Of a record with its map slot, less the texts counted apart. Measured: a million usual records take 766 bytes each, and count as 808. */
@@ -52,22 +79,29 @@ const TOKEN_BYTES = 600;
 const CLIENT_BYTES = 4_000;
 /** Clients share an eighth of what the tokens have. */
 const CLIENTS_SHARE = 1 / 8;
+/** A node in strict mode says at least so often that it is there. */
+const RENEW_MS = 500;
 
 export function openMemory(options: MemoryOptions): Memory {
+  const { monotonic, wall, bus, cache, nodeId } = options;
   const denied = new DenySet();
   const records = new GenerationCache<TokenHash, AccessTokenRecord>(options.cacheBytesMax, tokenBytes);
   const clients = new GenerationCache<string, KnownClient>(options.cacheBytesMax * CLIENTS_SHARE, clientBytes);
   /** Where a client last changed: a record that was read before it may arrive after it, and is not kept. */
   const changedAt = new Map<string, number>();
+  const keys = rememberedKeys(options.signingKeys, ensureFresh);
   const follower = new Follower(options.log, {
     denied,
     onClient(clientId, seq) {
-      changedAt.set(clientId, seq);
+      changedAt.set(clientId, Math.max(seq, changedAt.get(clientId) ?? 0));
       if ((clients.get(clientId)?.asOfSeq ?? seq) < seq) clients.delete(clientId);
     },
+    onKeys: keys.forget,
   });
   let history: HistoryChanged | undefined;
   let turn = 0;
+  let latest = 0;
+  let clockReadAt: number | undefined;
   const freshness = new Freshness({
     ...options,
     async probe() {
@@ -83,111 +117,145 @@ export function openMemory(options: MemoryOptions): Memory {
         clients.clear();
         throw new Unavailable(error.message, { cause: error });
       }
+      clockReadAt = monotonic();
       // By the log's clock: with one that runs ahead for a while, what is revoked would be forgotten and come back to life.
-      denied.prune(turn++, follower.now);
+      denied.prune(turn++, follower.nowMs / 1000);
     },
   });
-  const fill = singleFlight((tokenHash: TokenHash, now: number) => options.tokens.find(tokenHash, now));
+  const acknowledgements = new Acknowledgements(options);
+  const membership = options.consistency === 'strict' ? new Membership({ ...options, onJoined: () => freshness.discard() }) : undefined;
+  let renewAt = Number.NEGATIVE_INFINITY;
+  let saidSeq = -1;
 
-  async function find(tokenHash: TokenHash, now: number): ReturnType<AccessTokenStore['find']> {
-    let record = records.get(tokenHash);
-    if (!record) {
-      const found = await fill(tokenHash, now);
-      if (!found || found.revoked) return found;
-      record = found.record;
-      records.set(tokenHash, record);
-    }
-    if (!freshness.isFresh()) await freshness.ensure();
-    // No `await` from here on: what is judged is what is answered. The question may have waited since `now`.
-    const later = Math.max(now, Math.floor(options.wall() / 1000));
-    return record.expiresAt > later ? { record, revoked: denied.denies(record) } : undefined;
+  /** To be followed by the answer, without an `await` in between. @throws Unavailable */
+  async function ensureFresh(): Promise<void> {
+    // Whom the others do not wait for has to look each time: a look that begins now is as good as their waiting.
+    if (membership && !membership.isLive()) return freshness.prove();
+    if (!freshness.isFresh()) return membership ? freshness.prove() : freshness.ensure();
+  }
+  const mayAnswer = () => freshness.isFresh() && (membership?.isLive() ?? true);
+
+  /** By the log's clock, which is the same for all nodes, carried on by this one's monotonic one: set wall clocks change nothing. */
+  function now(): number {
+    const nowMs = clockReadAt === undefined ? wall() : follower.nowMs + (monotonic() - clockReadAt);
+    latest = Math.max(latest, Math.floor(nowMs / 1000));
+    return latest;
   }
 
+  const fill = singleFlight(async (tokenHash: TokenHash, at: number) => {
+    const cached = await cache?.findToken(tokenHash);
+    if (cached) return { record: cached, revoked: false };
+    const found = await options.tokens.find(tokenHash, at);
+    if (found && !found.revoked) cache?.keepToken(found.record);
+    return found;
+  });
+
   const tokens: AccessTokenStore = {
-    find,
+    async find(tokenHash, at) {
+      let record = records.get(tokenHash);
+      if (!record) {
+        const found = await fill(tokenHash, at);
+        if (!found || found.revoked) return found;
+        record = found.record;
+        records.set(tokenHash, record);
+      }
+      if (!mayAnswer()) await ensureFresh();
+      // No `await` from here on: what is judged is what is answered. The question may have waited since `at`.
+      return record.expiresAt > Math.max(at, now()) ? { record, revoked: denied.denies(record) } : undefined;
+    },
     async insert(record) {
       await options.tokens.insert(record);
       records.set(record.tokenHash, record);
+      cache?.keepToken(record);
     },
     async revoke(record) {
-      await options.tokens.revoke(record);
-      denied.denyToken(record.tokenHash, record.expiresAt);
+      const entry = await options.tokens.revoke(record);
+      if (entry) {
+        await acknowledgements.settle([entry.seq]);
+      } else {
+        // Somebody has revoked it before, and may still be waiting: no answer before theirs (DR2b).
+        await freshness.prove();
+        await acknowledgements.settleAll(follower.applied);
+      }
+      return entry;
+    },
+  };
+
+  const clientRecords: ClientDirectory = {
+    async find(clientId) {
+      const known = await options.clients.find(clientId);
+      if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {
+        clients.set(clientId, known);
+        cache?.keepClient(clientId, known);
+      }
+      return known;
     },
   };
 
   return {
     tokens,
-    strict: {
-      tokens: {
-        ...tokens,
-        async find(tokenHash, now) {
-          await freshness.prove();
-          return find(tokenHash, now);
-        },
-      },
-      clients: {
-        async find(clientId) {
-          await freshness.prove();
-          return clients.get(clientId);
-        },
-      },
-    },
     clients: {
       async find(clientId) {
-        if (!freshness.isFresh()) await freshness.ensure();
+        if (!mayAnswer()) await ensureFresh();
         return clients.get(clientId);
       },
     },
-    clientRecords: {
-      async find(clientId) {
-        const known = await options.clients.find(clientId);
-        if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) clients.set(clientId, known);
-        return known;
-      },
+    clientRecords,
+    administration: followed(options.administration, (work) =>
+      acknowledgements.settling(async () => {
+        const result = await work();
+        // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
+        await freshness.prove().catch(() => freshness.discard());
+        return result;
+      }),
+    ),
+    signingKeys: keys,
+    prove: () => freshness.prove(),
+    async follow() {
+      await freshness.prove();
+      if (!membership || (saidSeq === follower.applied && monotonic() < renewAt)) return;
+      const { applied } = follower;
+      await membership.renew(applied);
+      saidSeq = applied;
+      renewAt = monotonic() + RENEW_MS;
     },
-    administration: followed(options.administration, async () => {
-      // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
-      await freshness.prove().catch(() => freshness.discard());
-    }),
-    follow: () => freshness.prove(),
+    announced(entry) {
+      follower.hear(entry);
+      acknowledgements.announced(entry.seq);
+      if (follower.epoch !== undefined) bus?.publish({ epoch: follower.epoch, from: nodeId, entry });
+      if (cache && (entry.kind === 'client' || entry.kind === 'client_record')) void mirrorClient(entry.key).catch(() => undefined);
+    },
+    heard(announcement) {
+      if (announcement.epoch !== follower.epoch || announcement.from === nodeId) return;
+      follower.hear(announcement.entry);
+      if (membership?.isLive()) bus?.acknowledge(announcement, nodeId);
+    },
+    acknowledged({ epoch, from, entry }, by) {
+      if (epoch === follower.epoch && from === nodeId) acknowledgements.acknowledged(entry.seq, by);
+    },
+    now,
+    refillCache() {
+      for (const known of clients.values()) cache?.keepClient(known.client.id, known);
+    },
+    async leave() {
+      await membership?.leave();
+    },
   };
+
+  async function mirrorClient(clientId: string): Promise<void> {
+    const known = await clientRecords.find(clientId);
+    if (!known) cache?.keepClient(clientId, undefined);
+  }
 }
 
-/**
- * One question for all who ask the same at the same time. "Not there" from a question that was under way already says nothing to who came later: the
- * token may have been issued in between.
- */
-function singleFlight<Key, Argument, Result>(
-  ask: (key: Key, argument: Argument) => Promise<Result | undefined>,
-): (key: Key, argument: Argument) => Promise<Result | undefined> {
-  const flights = new Map<Key, Promise<Result | undefined>>();
-  return async (key, argument) => {
-    const before = flights.get(key);
-    const joined = await before;
-    if (joined !== undefined) return joined;
-    const later = flights.get(key);
-    if (later && later !== before) return later;
-    const flight = ask(key, argument).finally(() => {
-      if (flights.get(key) === flight) flights.delete(key);
-    });
-    flights.set(key, flight);
-    return flight;
-  };
-}
-
-function followed(administration: ClientAdministration, after: () => Promise<void>): ClientAdministration {
-  const then = async <T>(work: Promise<T>): Promise<T> => {
-    const result = await work;
-    await after();
-    return result;
-  };
+function followed(administration: ClientAdministration, then: <T>(work: () => Promise<T>) => Promise<T>): ClientAdministration {
   return {
     list: (page) => administration.list(page),
-    insert: (...change) => then(administration.insert(...change)),
-    update: (...change) => then(administration.update(...change)),
-    delete: (...change) => then(administration.delete(...change)),
-    addSecret: (...change) => then(administration.addSecret(...change)),
-    removeSecret: (...change) => then(administration.removeSecret(...change)),
+    insert: (...change) => then(() => administration.insert(...change)),
+    update: (...change) => then(() => administration.update(...change)),
+    delete: (...change) => then(() => administration.delete(...change)),
+    addSecret: (...change) => then(() => administration.addSecret(...change)),
+    removeSecret: (...change) => then(() => administration.removeSecret(...change)),
   };
 }
 

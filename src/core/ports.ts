@@ -41,8 +41,14 @@ export interface ClientAdministration {
   /** Ends all tokens of the client; its id is never given again. @param check may throw to refuse */
   delete(id: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
   addSecret(id: string, secret: NewSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
-  /** Ends no token. */
-  removeSecret(id: string, secretId: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
+  /** @returns `false` when there is no such secret */
+  removeSecret(id: string, secret: EndedSecret, check: (current: Client) => void, actor: Actor): Promise<boolean>;
+}
+
+export interface EndedSecret {
+  readonly secretId: string;
+  /** what becomes of the client's tokens; by which secret one was asked for is not recorded, so it is all or none */
+  readonly tokens: 'keep' | 'end';
 }
 
 export interface NewSecret {
@@ -60,8 +66,8 @@ export interface AccessTokenStore {
    * @returns `undefined` for a token that was never issued or has expired
    */
   find(tokenHash: TokenHash, now: number): Promise<{ readonly record: AccessTokenRecord; readonly revoked: boolean } | undefined>;
-  /** Appends to the change log; resolves once that is durable. Idempotent. */
-  revoke(record: AccessTokenRecord): Promise<void>;
+  /** Appends to the change log unless it is there already; resolves once that is durable. @returns what was appended */
+  revoke(record: AccessTokenRecord): Promise<ChangeEntry | undefined>;
 }
 
 /** One entry of the change log: what ended, or what is to be read again. */
@@ -92,8 +98,8 @@ export interface ChangePage {
   readonly lastSeq: number;
   /** position up to which this page goes */
   readonly readTo: number;
-  /** the store's clock, epoch seconds */
-  readonly now: number;
+  /** the store's clock, milliseconds since the epoch */
+  readonly nowMs: number;
   /** those that could still end something alive */
   readonly entries: readonly ChangeEntry[];
 }

@@ -12,7 +12,10 @@ import { couldBeAccessToken, hashToken } from './reference-token.ts';
 export async function revoke(token: string, clientId: string, now: number, tokens: AccessTokenStore): Promise<void> {
   if (!couldBeAccessToken(token)) return;
   const found = await tokens.find(hashToken(token), now);
-  if (!found || found.revoked) return;
-  if (found.record.clientId !== clientId) throw new OAuthError('invalid_grant', 'the token was not issued to this client');
+  if (!found) return;
+  const isOwn = found.record.clientId === clientId;
+  if (!isOwn && found.revoked) return;
+  if (!isOwn) throw new OAuthError('invalid_grant', 'the token was not issued to this client');
+  // Also when it has ended already: whoever says so again must not be answered before the first one could be (DR2b).
   await tokens.revoke(found.record);
 }

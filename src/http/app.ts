@@ -5,7 +5,7 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type AccessTokenStore, type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
+import { type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
 import type { SigningAlg } from '../core/signing-key.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
@@ -25,16 +25,14 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly clients: ClientDirectory;
   /** all of them, asked for each time */
   readonly clientRecords: ClientDirectory;
-  /** in place of `clients` and `tokens`, for `Prefer: consistency=strict` */
-  readonly strict: { readonly clients: ClientDirectory; readonly tokens: AccessTokenStore };
+  /** Resolves when the stores answer; after it, `clients` and `tokens` answer as of a moment after the call. @throws Unavailable */
+  readonly prove: () => Promise<void>;
   readonly administration: ClientAdministration;
   readonly signingAlg: SigningAlg;
   readonly throttle: FailureThrottle;
   readonly trustedProxies: BlockList | undefined;
   /** epoch seconds */
   readonly clock: () => number;
-  /** Resolves when the stores answer. @throws Unavailable */
-  readonly probe: () => Promise<void>;
   readonly log: Logger;
 }
 

@@ -130,9 +130,18 @@ async function removeSecret(call: Call, deps: HttpDeps): Promise<Response> {
   const actor = await authorize(call, 'write', deps);
   const secretId = call.param('secret_id');
   const check = (current: Client) => requireOwnScopes(actor.scope, current);
-  const removed = /^[0-9a-f-]{36}$/.test(secretId) && (await deps.administration.removeSecret(clientIdOf(call), secretId, check, actor));
+  const secret = { secretId, tokens: readRevokeTokens(call) };
+  const removed = /^[0-9a-f-]{36}$/.test(secretId) && (await deps.administration.removeSecret(clientIdOf(call), secret, check, actor));
   if (!removed) throw new Problem('not_found', 'there is no such secret');
   return empty(204);
+}
+
+/** A typing error must not leave tokens alive that were to end, so nothing but the two words is taken. */
+function readRevokeTokens({ request }: Call): 'keep' | 'end' {
+  const values = queryOf(request).getAll('revoke_tokens');
+  const value = values.length > 1 ? undefined : (values[0] ?? 'false');
+  if (value !== 'true' && value !== 'false') throw new Problem('invalid_request', 'revoke_tokens must be true or false');
+  return value === 'true' ? 'end' : 'keep';
 }
 
 /** RFC 6750: the caller's token must hold `auth:clients`; for reading, `auth:clients:read` will do. */

@@ -7,7 +7,7 @@ export function live(): Response {
 }
 
 /** `GET /health/ready`: the stores answer too; 503 otherwise. */
-export async function ready(_call: Call, { probe }: HttpDeps): Promise<Response> {
-  await probe();
+export async function ready(_call: Call, { prove }: HttpDeps): Promise<Response> {
+  await prove();
   return json({ status: 'ready' });
 }

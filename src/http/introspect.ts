@@ -30,11 +30,11 @@ interface Caller extends IntrospectionCaller {
 }
 
 /** `POST /introspect`: RFC 7662; RFC 9701; the bare JWT for gateways (phantom token). */
-export async function introspectEndpoint(started: Call, all: HttpDeps): Promise<Response> {
+export async function introspectEndpoint(started: Call, deps: HttpDeps): Promise<Response> {
   const params = await readForm(started.request);
-  const call = { ...started, now: all.clock() }; // the body may have taken its time
-  const isStrict = prefersStrict(call.request.headers.get('prefer'));
-  const deps = isStrict ? { ...all, ...all.strict } : all;
+  const isStrict = prefersStrict(started.request.headers.get('prefer'));
+  if (isStrict) await deps.prove();
+  const call = { ...started, now: deps.clock() }; // the body may have taken its time
   const type = negotiate(call.request.headers.get('accept'));
   const caller = await identify(call, params, type, deps);
   const token = params.get('token');

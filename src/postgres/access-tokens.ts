@@ -2,7 +2,7 @@
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { AccessTokenStore } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
-import { appendChange } from './changes.ts';
+import { type Announce, appendRevocation } from './changes.ts';
 import type { Db } from './db.ts';
 import { isLongLived } from './partitions.ts';
 
@@ -19,11 +19,16 @@ interface AccessTokenRow {
   readonly revoked: boolean;
 }
 
-export function accessTokenStore(db: Db): AccessTokenStore {
+/** @param announce of each revocation, once it is durable */
+export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
   return {
     insert: (record) => insert(db, record),
     find: (tokenHash, now) => find(db, tokenHash, now),
-    revoke: (record) => appendChange(db, 'token', record.tokenHash, record.expiresAt),
+    async revoke(record) {
+      const entry = await appendRevocation(db, record);
+      if (entry) announce(entry);
+      return entry;
+    },
   };
 }
 

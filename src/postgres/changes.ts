@@ -1,8 +1,12 @@
 /** The change log: entries in the order of their commits, without gaps. */
+import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { ChangeEntry, ChangeLog } from '../core/ports.ts';
-import type { Queries } from './db.ts';
+import type { Db, Queries } from './db.ts';
 
 export type ChangeKind = ChangeEntry['kind'];
+
+/** Is told what was appended to the log, once that is durable and before whoever did it is answered. */
+export type Announce = (entry: ChangeEntry) => void;
 
 /** Tokens that ended so long ago are dead by any clock. */
 const KEPT = '10 minutes';
@@ -13,20 +17,46 @@ const KEPT = '10 minutes';
  * @param key what `kind` speaks of: a token hash, a client id, a key id
  * @param expiresAt epoch seconds: when nothing that it could end is alive any more
  */
-export async function appendChange(tx: Queries, kind: ChangeKind, key: string, expiresAt: number): Promise<void> {
-  await tx.query({
+export async function appendChange(tx: Queries, kind: ChangeKind, key: string, expiresAt: number): Promise<ChangeEntry> {
+  const [row] = await tx.query<{ seq: number }>({
     name: 'append-change',
     text: `with next as (update change_log set last_seq = last_seq + 1 returning last_seq)
-      insert into change (seq, kind, key, expires_at) select last_seq, $1, $2, to_timestamp($3) from next`,
+      insert into change (seq, kind, key, expires_at) select last_seq, $1, $2, to_timestamp($3) from next returning seq`,
     values: [kind, key, expiresAt],
   });
+  if (!row) throw new Error('the change log has no counter row');
+  return { seq: row.seq, kind, key, expiresAt } as ChangeEntry;
+}
+
+/** Appends that a token has ended, unless that is there: whoever says it again and again must not make the log grow. */
+export async function appendRevocation(db: Db, { tokenHash, expiresAt }: AccessTokenRecord): Promise<ChangeEntry | undefined> {
+  const [row] = await db.query<{ seq: number }>({
+    name: 'append-revocation',
+    text: `with next as (
+        update change_log set last_seq = last_seq + 1 where not exists (select from change where kind = 'token' and key = $1) returning last_seq)
+      insert into change (seq, kind, key, expires_at) select last_seq, 'token', $1, to_timestamp($2) from next returning seq`,
+    values: [tokenHash, expiresAt],
+  });
+  return row && { seq: row.seq, kind: 'token', key: tokenHash, expiresAt };
+}
+
+/** A transaction that may append; what it has appended is announced after its commit. */
+export async function changing<T>(
+  db: Db,
+  announce: Announce,
+  work: (tx: Queries, append: (entry: ChangeEntry) => void) => Promise<T>,
+): Promise<T> {
+  const entries: ChangeEntry[] = [];
+  const result = await db.transaction((tx) => work(tx, (entry) => entries.push(entry)));
+  for (const entry of entries) announce(entry);
+  return result;
 }
 
 interface ChangeRow {
   readonly epoch: string;
   readonly last_seq: number;
   readonly read_to: number;
-  readonly now: number;
+  readonly now_ms: number;
   readonly seq: number | null;
   readonly kind: ChangeKind;
   readonly key: string;
@@ -39,7 +69,7 @@ export function changeLog(db: Queries): ChangeLog {
     async read(after, count) {
       const rows = await db.query<ChangeRow>({
         name: 'read-changes',
-        text: `select l.epoch, l.last_seq, least(l.last_seq, $1::bigint + $2) as read_to, extract(epoch from clock_timestamp())::bigint as now,
+        text: `select l.epoch, l.last_seq, least(l.last_seq, $1::bigint + $2) as read_to, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
             c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at
           from change_log l left join change c
             on c.seq > $1 and c.seq <= $1::bigint + $2 and c.expires_at > clock_timestamp() - interval '${KEPT}'
@@ -51,7 +81,7 @@ export function changeLog(db: Queries): ChangeLog {
       const entries = rows.flatMap(({ seq, kind, key, expires_at }) =>
         seq === null ? [] : [{ seq, kind, key, expiresAt: expires_at } as ChangeEntry],
       );
-      return { epoch: first.epoch, lastSeq: first.last_seq, readTo: first.read_to, now: first.now, entries };
+      return { epoch: first.epoch, lastSeq: first.last_seq, readTo: first.read_to, nowMs: first.now_ms, entries };
     },
   };
 }

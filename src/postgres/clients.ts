@@ -1,8 +1,8 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, type Client, type ClientSecret, type ClientSettings } from '../core/clients.ts';
-import type { Actor, ClientAdministration, ClientDirectory, NewSecret } from '../core/ports.ts';
+import type { Actor, ChangeEntry, ClientAdministration, ClientDirectory, EndedSecret, NewSecret } from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
-import { appendChange, type ChangeKind } from './changes.ts';
+import { type Announce, appendChange, type ChangeKind, changing } from './changes.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
 
 interface ClientRow {
@@ -55,16 +55,20 @@ export function clientDirectory(db: Db): ClientDirectory {
   };
 }
 
-export function clientAdministration(db: Db): ClientAdministration {
+/** @param announce of each change, once it is durable */
+export function clientAdministration(db: Db, announce: Announce): ClientAdministration {
+  const changes: Changes = (work) => changing(db, announce, work);
   return {
     list: (page) => list(db, page),
-    insert: (id, settings, secret, actor) => insert(db, id, settings, secret, actor),
-    update: (id, change, actor) => update(db, id, change, actor),
-    delete: (id, check, actor) => remove(db, id, check, actor),
-    addSecret: (id, secret, check, actor) => addSecret(db, id, secret, check, actor),
-    removeSecret: (id, secretId, check, actor) => removeSecret(db, id, secretId, check, actor),
+    insert: (id, settings, secret, actor) => insert(changes, id, settings, secret, actor),
+    update: (id, change, actor) => update(changes, id, change, actor),
+    delete: (id, check, actor) => remove(changes, id, check, actor),
+    addSecret: (id, secret, check, actor) => addSecret(changes, id, secret, check, actor),
+    removeSecret: (id, secret, check, actor) => removeSecret(changes, id, secret, check, actor),
   };
 }
+
+type Changes = <T>(work: (tx: Queries, append: Announce) => Promise<T>) => Promise<T>;
 
 async function list(db: Db, { after, limit }: { readonly after: string | undefined; readonly limit: number }): Promise<readonly Client[]> {
   const rows = await db.query<ClientRow>({
@@ -76,18 +80,18 @@ async function list(db: Db, { after, limit }: { readonly after: string | undefin
 }
 
 async function insert(
-  db: Db,
+  changes: Changes,
   id: string,
   settings: ClientSettings,
   secret: NewSecret | undefined,
   actor: Actor,
 ): Promise<Client | undefined> {
   try {
-    return await db.transaction(async (tx) => {
+    return await changes(async (tx, append) => {
       await insertClientRow(tx, id, settings);
       if (secret) await insertSecret(tx, id, secret);
       await writeAudit(tx, actor, 'client.create', id);
-      await recordChange(tx, 'client_record', id);
+      append(await recordChange(tx, 'client_record', id));
       return find(tx, id);
     });
   } catch (error) {
@@ -96,8 +100,13 @@ async function insert(
   }
 }
 
-async function update(db: Db, id: string, change: (current: Client) => ClientSettings, actor: Actor): Promise<Client | undefined> {
-  return db.transaction(async (tx) => {
+async function update(
+  changes: Changes,
+  id: string,
+  change: (current: Client) => ClientSettings,
+  actor: Actor,
+): Promise<Client | undefined> {
+  return changes(async (tx, append) => {
     const current = await lock(tx, id);
     if (!current) return undefined;
     const settings = change(current);
@@ -110,13 +119,13 @@ async function update(db: Db, id: string, change: (current: Client) => ClientSet
       values: [id, ...settingValues(settings)],
     });
     await writeAudit(tx, actor, 'client.update', id, { disabled: settings.disabled });
-    await recordChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id);
+    append(await recordChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
     return find(tx, id);
   });
 }
 
-async function remove(db: Db, id: string, check: (current: Client) => void, actor: Actor): Promise<boolean> {
-  return db.transaction(async (tx) => {
+async function remove(changes: Changes, id: string, check: (current: Client) => void, actor: Actor): Promise<boolean> {
+  return changes(async (tx, append) => {
     const current = await lock(tx, id);
     if (!current) return false;
     check(current);
@@ -127,37 +136,43 @@ async function remove(db: Db, id: string, check: (current: Client) => void, acto
       values: [id],
     });
     await writeAudit(tx, actor, 'client.delete', id);
-    await recordChange(tx, 'client', id);
+    append(await recordChange(tx, 'client', id));
     return true;
   });
 }
 
 async function addSecret(
-  db: Db,
+  changes: Changes,
   id: string,
   secret: NewSecret,
   check: (current: Client) => void,
   actor: Actor,
 ): Promise<ClientSecret | undefined> {
-  return db.transaction(async (tx) => {
+  return changes(async (tx, append) => {
     const current = await lock(tx, id);
     if (!current) return undefined;
     check(current);
     const secretId = await insertSecret(tx, id, secret);
     await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId });
-    await recordChange(tx, 'client_record', id);
+    append(await recordChange(tx, 'client_record', id));
     return (await find(tx, id))?.secrets.find((added) => added.id === secretId);
   });
 }
 
-async function removeSecret(db: Db, id: string, secretId: string, check: (current: Client) => void, actor: Actor): Promise<boolean> {
-  return db.transaction(async (tx) => {
+async function removeSecret(
+  changes: Changes,
+  id: string,
+  { secretId, tokens }: EndedSecret,
+  check: (current: Client) => void,
+  actor: Actor,
+): Promise<boolean> {
+  return changes(async (tx, append) => {
     const current = await lock(tx, id);
     if (!current?.secrets.some((secret) => secret.id === secretId)) return false;
     check(current);
     await tx.query({ name: 'delete-secret', text: 'delete from client_secret where id = $1 and client_id = $2', values: [secretId, id] });
-    await writeAudit(tx, actor, 'client.secret.remove', id, { secret_id: secretId });
-    await recordChange(tx, 'client_record', id);
+    await writeAudit(tx, actor, 'client.secret.remove', id, { secret_id: secretId, revoke_tokens: tokens === 'end' });
+    append(await recordChange(tx, tokens === 'end' ? 'client' : 'client_record', id));
     return true;
   });
 }
@@ -197,8 +212,8 @@ async function find(tx: Queries, id: string): Promise<Client | undefined> {
 }
 
 /** A cut-off is needed until the last token that the client may have been given has expired. */
-export async function recordChange(tx: Queries, kind: Extract<ChangeKind, 'client' | 'client_record'>, id: string): Promise<void> {
-  await appendChange(tx, kind, id, Date.now() / 1000 + ACCESS_TOKEN_TTL_MAX_SECONDS);
+export async function recordChange(tx: Queries, kind: Extract<ChangeKind, 'client' | 'client_record'>, id: string): Promise<ChangeEntry> {
+  return appendChange(tx, kind, id, Date.now() / 1000 + ACCESS_TOKEN_TTL_MAX_SECONDS);
 }
 
 function settingValues(settings: ClientSettings): unknown[] {

@@ -1,31 +1,48 @@
 /** A node's memory, on stores whose answers the test holds back where a race is the question (docs/coherence.md). */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { type MemoryOptions, openMemory } from '../../src/coherence/memory.ts';
+import { type Memory, type MemoryOptions, openMemory } from '../../src/coherence/memory.ts';
 import { type AccessTokenStore, type ChangeLog, type ClientDirectory, Unavailable } from '../../src/core/ports.ts';
 import { accessTokenContract } from '../contracts/access-tokens.ts';
 import { changeLogContract } from '../contracts/change-log.ts';
 import { ACTOR, NOW, newSecret, settings, tokenRecord } from '../contracts/stores.ts';
+import { memoryNodes } from '../support/memory-nodes.ts';
 import { type MemoryStores, memoryStores } from '../support/memory-stores.ts';
 
 const MAX_STALENESS_MS = 1_000;
 
-function nodeOn(stores: MemoryStores, more: Partial<MemoryOptions> = {}) {
-  const time = { ms: 0 };
+interface NodeOptions extends Partial<Omit<MemoryOptions, 'tokens' | 'administration'>> {
+  readonly find?: AccessTokenStore['find'];
+  readonly time?: { ms: number };
+}
+
+function nodeOn(stores: MemoryStores, { find = stores.tokens.find, time = { ms: 0 }, ...more }: NodeOptions = {}) {
   const alarms: Error[] = [];
-  const memory = openMemory({
+  const own = stores.connect((entry) => memory.announced(entry));
+  const memory: Memory = openMemory({
     log: stores.log,
-    tokens: stores.tokens,
+    tokens: { ...own.tokens, find },
     clients: stores.directory,
-    administration: stores.administration,
+    administration: own.administration,
+    signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
+    nodes: memoryNodes(() => time.ms),
+    nodeId: randomUUID(),
+    consistency: 'bounded',
     cacheBytesMax: 1024 * 1024,
     maxStalenessMs: MAX_STALENESS_MS,
     monotonic: () => time.ms,
     wall: () => NOW * 1000 + time.ms,
+    sleep: async () => turn(),
     onHistoryChanged: (error) => alarms.push(error),
     ...more,
   });
-  return { ...memory, time, alarms };
+  /** As `Prefer: consistency=strict` asks. */
+  const findStrictly: AccessTokenStore['find'] = async (...question) => {
+    await memory.prove();
+    return memory.tokens.find(...question);
+  };
+  return { ...memory, findStrictly, time, alarms };
 }
 
 async function issued(stores: MemoryStores, members = {}) {
@@ -47,24 +64,24 @@ function held<Arguments extends unknown[], Result>(call: (...args: Arguments) =>
   };
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe('a node is a store like the one behind it', () => {
   const open = async () => {
     const stores = memoryStores();
-    const { tokens, strict, administration } = nodeOn(stores);
+    const { tokens, findStrictly, administration } = nodeOn(stores);
     const rest = {
       directory: stores.directory,
       log: stores.log,
       changes: async () => [...stores.changes],
       audits: async () => [...stores.audits],
     };
-    return { tokens, strict, administration, ...rest, close: async () => undefined };
+    return { tokens, findStrictly, administration, ...rest, close: async () => undefined };
   };
   accessTokenContract(open);
   accessTokenContract(async () => {
-    const { strict, ...stores } = await open();
-    return { ...stores, tokens: strict.tokens };
+    const { findStrictly, ...stores } = await open();
+    return { ...stores, tokens: { ...stores.tokens, find: findStrictly } };
   });
   changeLogContract(open);
 });
@@ -77,7 +94,7 @@ test('what is in memory is answered without the store, until the proof is too ol
     return stores.tokens.find(...question);
   };
   let asked = 0;
-  const node = nodeOn(stores, { tokens: { ...stores.tokens, find } });
+  const node = nodeOn(stores, { find });
   for (let time = 0; time < 3; time++) assert.deepEqual(await node.tokens.find(record.tokenHash, NOW), { record, revoked: false });
   assert.equal(asked, 1);
 });
@@ -91,7 +108,7 @@ test('another node learns of a revocation with its next look at the log; a stric
   await a.tokens.revoke(two);
   assert.equal((await a.tokens.find(one.tokenHash, NOW))?.revoked, true, 'who was asked to revoke knows at once');
   assert.equal((await b.tokens.find(one.tokenHash, NOW))?.revoked, false, 'within the bound');
-  assert.equal((await b.strict.tokens.find(one.tokenHash, NOW))?.revoked, true);
+  assert.equal((await b.findStrictly(one.tokenHash, NOW))?.revoked, true);
   assert.equal((await b.tokens.find(two.tokenHash, NOW))?.revoked, true, 'and with it all that the log had');
 });
 
@@ -126,7 +143,7 @@ test('a strict question never joins a look at the log that began before it', asy
   await turn();
   const [release] = read.waiting.splice(0);
   await stores.tokens.revoke(record); // after the look that is under way
-  const answer = node.strict.tokens.find(record.tokenHash, NOW);
+  const answer = node.findStrictly(record.tokenHash, NOW);
   release?.();
   await following;
   await turn();
@@ -139,7 +156,7 @@ test('a token record that was read before its revocation and arrives after it re
   const stores = memoryStores();
   const record = await issued(stores);
   const find = held(stores.tokens.find);
-  const node = nodeOn(stores, { tokens: { ...stores.tokens, find: find.call } });
+  const node = nodeOn(stores, { find: find.call });
   const answer = node.tokens.find(record.tokenHash, NOW);
   await turn();
   await stores.tokens.revoke(record);
@@ -191,7 +208,7 @@ test('one question for all who miss the same token; "not there" is not shared wi
   const stores = memoryStores();
   const record = tokenRecord();
   const find = held(stores.tokens.find);
-  const node = nodeOn(stores, { tokens: { ...stores.tokens, find: find.call } });
+  const node = nodeOn(stores, { find: find.call });
   await node.follow();
   const early = node.tokens.find(record.tokenHash, NOW);
   await turn();
@@ -215,15 +232,15 @@ test('a store that fails fails the question, and the next one asks again', async
     if (isAway) throw new Unavailable('away');
     return stores.tokens.find(...question);
   };
-  const node = nodeOn(stores, { tokens: { ...stores.tokens, find } });
+  const node = nodeOn(stores, { find });
   await assert.rejects(node.tokens.find(record.tokenHash, NOW), Unavailable);
   isAway = false;
   assert.ok(await node.tokens.find(record.tokenHash, NOW));
 });
 
 for (const [why, changed] of [
-  ['another epoch', { epoch: 'second', lastSeq: 9, readTo: 9, now: NOW }],
-  ['a position that went back', { epoch: 'first', lastSeq: 0, readTo: 0, now: NOW }],
+  ['another epoch', { epoch: 'second', lastSeq: 9, readTo: 9, nowMs: NOW * 1000 }],
+  ['a position that went back', { epoch: 'first', lastSeq: 0, readTo: 0, nowMs: NOW * 1000 }],
 ] as const) {
   test(`${why}: one alarm, and nothing from memory ever again (DR6)`, async () => {
     const stores = memoryStores();
@@ -250,7 +267,7 @@ test('a log of more than a page is read to its end before anything is said', asy
     const record = records.find(({ tokenHash }) => tokenHash === hash);
     return record && { record, revoked: false }; // as it was read before
   };
-  const node = nodeOn(stores, { tokens: { ...stores.tokens, find: late }, log: { read: (after) => stores.log.read(after, 2) } });
+  const node = nodeOn(stores, { find: late, log: { read: (after) => stores.log.read(after, 2) } });
   await node.follow();
   for (const record of records) assert.equal((await node.tokens.find(record.tokenHash, NOW))?.revoked, true);
 });
@@ -267,15 +284,16 @@ test('a clock that runs ahead for a while makes no revoked token come back to li
   await ahead.tokens.find(record.tokenHash, NOW);
   for (let look = 0; look < 100; look++) await ahead.follow(); // each prunes a part
   wall.aheadMs = 0;
-  assert.equal((await ahead.strict.tokens.find(record.tokenHash, NOW))?.revoked, true);
+  assert.equal((await ahead.findStrictly(record.tokenHash, NOW))?.revoked, true);
 });
 
 test('expiry is judged when the answer is given, not when the question came', async () => {
-  const stores = memoryStores();
+  const time = { ms: 0 };
+  const stores = memoryStores(() => NOW * 1000 + time.ms);
   const record = await issued(stores, { expiresAt: NOW + 10 });
   const read = held(stores.log.read);
-  const node = nodeOn(stores, { log: { read: read.call } });
-  const answer = node.strict.tokens.find(record.tokenHash, NOW);
+  const node = nodeOn(stores, { time, log: { read: read.call } });
+  const answer = node.findStrictly(record.tokenHash, NOW);
   await turn();
   node.time.ms += 10_000; // the node was paused
   read.waiting.shift()?.();
@@ -300,7 +318,7 @@ test('looks at the log never overlap, whoever asks in which order', async () => 
   };
   const node = nodeOn(stores, { log });
   const questions = Array.from({ length: 20 }, (_, index) =>
-    (index % 2 === 0 ? node.strict.tokens : node.tokens).find(record.tokenHash, NOW),
+    (index % 2 === 0 ? node.findStrictly : node.tokens.find)(record.tokenHash, NOW),
   );
   for (const result of await Promise.allSettled(questions)) {
     assert.equal(result.status, 'rejected');

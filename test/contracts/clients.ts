@@ -31,6 +31,9 @@ const refuse = (): never => {
   throw new Problem('conflict', 'refused by the test');
 };
 
+/** A secret that ends alone. */
+const kept = (secretId: string) => ({ secretId, tokens: 'keep' }) as const;
+
 export function clientContract(open: OpenStores): void {
   describe('ClientDirectory and ClientAdministration', () => {
     let stores: Stores;
@@ -133,12 +136,12 @@ export function clientContract(open: OpenStores): void {
         (await find('secrets'))?.secrets.find(({ id }) => id === b.id),
         b,
       );
-      assert.equal(await stores.administration.removeSecret('secrets', b.id, allow, ACTOR), true);
+      assert.equal(await stores.administration.removeSecret('secrets', kept(b.id), allow, ACTOR), true);
       assert.deepEqual(
         (await find('secrets'))?.secrets.map(({ name }) => name),
         ['a', undefined],
       );
-      assert.equal(await stores.administration.removeSecret('secrets', b.id, allow, ACTOR), false, 'it is gone already');
+      assert.equal(await stores.administration.removeSecret('secrets', kept(b.id), allow, ACTOR), false, 'it is gone already');
     });
 
     test('a secret is removed from its own client only, and no junk fails', async () => {
@@ -151,7 +154,7 @@ export function clientContract(open: OpenStores): void {
         ['nobody', id],
       ] as const) {
         // biome-ignore format: a table
-        assert.equal(await stores.administration.removeSecret(client, secret, allow, ACTOR), false);
+        assert.equal(await stores.administration.removeSecret(client, kept(secret), allow, ACTOR), false);
       }
       assert.equal((await find('owner'))?.secrets.length, 1);
     });
@@ -160,7 +163,7 @@ export function clientContract(open: OpenStores): void {
       await stores.administration.insert('remove-race', settings(), newSecret('x'), ACTOR);
       const id = (await find('remove-race'))?.secrets[0]?.id ?? '';
       const removed = await Promise.all(
-        Array.from({ length: 10 }, () => stores.administration.removeSecret('remove-race', id, allow, ACTOR)),
+        Array.from({ length: 10 }, () => stores.administration.removeSecret('remove-race', kept(id), allow, ACTOR)),
       );
       assert.equal(removed.filter(Boolean).length, 1);
     });
@@ -207,7 +210,18 @@ export function clientContract(open: OpenStores): void {
       ['update', 'client_record', 'client.update', (id) => stores.administration.update(id, (current) => current, ACTOR)],
       ['disable', 'client', 'client.update', (id) => stores.administration.update(id, (c) => ({ ...c, disabled: true }), ACTOR)],
       ['add a secret', 'client_record', 'client.secret.add', (id) => stores.administration.addSecret(id, newSecret('n'), allow, ACTOR)],
-      ['remove a secret', 'client_record', 'client.secret.remove', (id, s) => stores.administration.removeSecret(id, s, allow, ACTOR)],
+      [
+        'remove a secret and end all tokens',
+        'client',
+        'client.secret.remove',
+        (id, secretId) => stores.administration.removeSecret(id, { secretId, tokens: 'end' }, allow, ACTOR),
+      ],
+      [
+        'remove a secret',
+        'client_record',
+        'client.secret.remove',
+        (id, s) => stores.administration.removeSecret(id, kept(s), allow, ACTOR),
+      ],
       ['delete', 'client', 'client.delete', (id) => stores.administration.delete(id, allow, ACTOR)],
     ];
     for (const [what, kind, action, write] of WRITES) {
@@ -248,14 +262,14 @@ export function clientContract(open: OpenStores): void {
       for (const refused of [
         () => update('refused', refuse, ACTOR),
         () => addSecret('refused', newSecret('n'), refuse, ACTOR),
-        () => removeSecret('refused', secretId, refuse, ACTOR),
+        () => removeSecret('refused', kept(secretId), refuse, ACTOR),
         () => remove('refused', refuse, ACTOR),
       ]) {
         await assert.rejects(refused, Problem);
       }
       assert.equal(await update('nobody', (current) => current, ACTOR), undefined);
       assert.equal(await addSecret('nobody', newSecret('n'), allow, ACTOR), undefined);
-      assert.equal(await removeSecret('nobody', secretId, allow, ACTOR), false);
+      assert.equal(await removeSecret('nobody', kept(secretId), allow, ACTOR), false);
       assert.equal(await remove('nobody', allow, ACTOR), false);
       assert.equal(await insert('refused'), undefined);
       assert.deepEqual(await find('refused'), inserted);

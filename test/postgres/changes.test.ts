@@ -54,7 +54,7 @@ test('twenty writers at once: no gap, and a reader that has seen a number never 
   const stop = poll(reader);
   const write = async (writer: number) => {
     const db = nodes[writer % 2] ?? created.db;
-    const [administration, tokens, id] = [clientAdministration(db), accessTokenStore(db), `c${writer}`];
+    const [administration, tokens, id] = [clientAdministration(db, () => undefined), accessTokenStore(db, () => undefined), `c${writer}`];
     await insist(() => administration.insert(id, settings(), undefined, ACTOR));
     await insist(() => tokens.revoke(tokenRecord()));
     await insist(() => administration.update(id, (current) => ({ ...current, disabled: true }), ACTOR));
@@ -118,9 +118,9 @@ test('a number whose transaction is rolled back, or whose connection dies, is gi
 test('an entry says when nothing that it could end is alive any more: a token’s end; for a client’s cut-off a year and a day', async (t) => {
   const { db, query } = await database(t);
   const record = tokenRecord();
-  await accessTokenStore(db).revoke(record);
-  await clientAdministration(db).insert('billing', settings(), undefined, ACTOR);
-  await clientAdministration(db).delete('billing', allow, ACTOR);
+  await accessTokenStore(db, () => undefined).revoke(record);
+  await clientAdministration(db, () => undefined).insert('billing', settings(), undefined, ACTOR);
+  await clientAdministration(db, () => undefined).delete('billing', allow, ACTOR);
   const entries = await query<{ kind: string; at: Date; expires_at: Date }>('select kind, at, expires_at from change order by seq');
   assert.equal(entries[0]?.expires_at.getTime(), record.expiresAt * 1000);
   const longest = 367 * 86_400_000;

@@ -103,7 +103,7 @@ test('rows land in the partition of their end and their kind, and are found ther
   const created = await database(t);
   await maintainPartitions(created.db);
   const now = await nowOf(created);
-  const tokens = accessTokenStore(created.db);
+  const tokens = accessTokenStore(created.db, () => undefined);
   for (const [lives, life] of [
     [1, SHORT],
     [HOUR, SHORT],
@@ -130,7 +130,7 @@ test('a row at the border of two partitions is in the second one', async (t) => 
   ] as const) {
     // biome-ignore format: a table
     const record = tokenRecord({ issuedAt: border - HOUR, expiresAt });
-    await accessTokenStore(created.db).insert(record);
+    await accessTokenStore(created.db, () => undefined).insert(record);
     assert.equal(await partitionOf(created, record), `access_token_short_${start}`);
   }
 });
@@ -138,7 +138,7 @@ test('a row at the border of two partitions is in the second one', async (t) => 
 test('what fits nowhere goes to the default partition, is found there, and the maintenance still works', async (t) => {
   const created = await database(t);
   const now = await nowOf(created);
-  const tokens = accessTokenStore(created.db);
+  const tokens = accessTokenStore(created.db, () => undefined);
   const astray = [
     tokenRecord({ issuedAt: now, expiresAt: now + HOUR }),
     tokenRecord({ issuedAt: now, expiresAt: now + 90 * DAY }),
@@ -177,7 +177,7 @@ test('a partition goes once all in it has expired and the margin is over, and no
     );
   }
   const records = starts.map((start) => tokenRecord({ issuedAt: start - HOUR, expiresAt: start }));
-  for (const record of records) await accessTokenStore(created.db).insert(record);
+  for (const record of records) await accessTokenStore(created.db, () => undefined).insert(record);
   await maintainPartitions(created.db);
   const partitions = await partitionsOf(created);
   // Three steps behind ended more than the margin of six hours ago, one step behind less.

@@ -24,6 +24,8 @@ export interface Change {
   readonly key: string;
 }
 
+export type Announce = (entry: ChangeEntry) => void;
+
 export interface Audit {
   readonly action: string;
   readonly target: string;
@@ -36,6 +38,8 @@ export interface MemoryStores {
   readonly administration: ClientAdministration;
   readonly tokens: AccessTokenStore;
   readonly log: ChangeLog;
+  /** For one node, which is told what it has changed. */
+  connect(announce: Announce): Pick<MemoryStores, 'administration' | 'tokens'>;
   /** what was issued, by its hash */
   readonly issued: ReadonlyMap<TokenHash, AccessTokenRecord>;
   readonly changes: readonly Change[];
@@ -46,7 +50,8 @@ export interface MemoryStores {
 const LATE = 4_000_000_000;
 const EPOCH = Date.UTC(2027, 0, 15, 8);
 
-export function memoryStores(): MemoryStores {
+/** @param nowMs the log's clock */
+export function memoryStores(nowMs = () => EPOCH): MemoryStores {
   const clients = new Map<string, Client>();
   const deleted = new Set<string>();
   const issued = new Map<TokenHash, AccessTokenRecord>();
@@ -57,16 +62,20 @@ export function memoryStores(): MemoryStores {
   const moment = () => new Date(EPOCH + ++moments);
   const append = (kind: string, key: string) => changes.push({ seq: changes.length + 1, kind, key });
 
-  function commit(actor: Actor, action: string, kind: string, target: string): void {
-    audits.push({ action, target, actor: actor.clientId, address: actor.address });
-    append(kind, target);
-  }
+  type Commit = (actor: Actor, action: string, kind: string, target: string) => void;
+  const committing =
+    (announce: Announce): Commit =>
+    (actor, action, kind, target) => {
+      audits.push({ action, target, actor: actor.clientId, address: actor.address });
+      append(kind, target);
+      announce({ seq: changes.length, kind, key: target, expiresAt: LATE } as ChangeEntry);
+    };
 
   function secretOf({ name, verifier, expiresAt }: NewSecret): ClientSecret {
     return { id: randomUUID(), name, verifier, createdAt: moment(), expiresAt, lastUsedAt: undefined };
   }
 
-  const administration: ClientAdministration = {
+  const administrationOf = (commit: Commit): ClientAdministration => ({
     async list({ after = '', limit }) {
       const ids = [...clients.keys()].filter((id) => id > after).sort();
       return ids.slice(0, limit).flatMap((id) => clients.get(id) ?? []);
@@ -105,17 +114,17 @@ export function memoryStores(): MemoryStores {
       commit(actor, 'client.secret.add', 'client_record', id);
       return secret;
     },
-    async removeSecret(id, secretId, check, actor) {
+    async removeSecret(id, { secretId, tokens: theirs }, check, actor) {
       const current = clients.get(id);
       if (!current?.secrets.some((secret) => secret.id === secretId)) return false;
       check(current);
       clients.set(id, { ...current, secrets: current.secrets.filter((secret) => secret.id !== secretId) });
-      commit(actor, 'client.secret.remove', 'client_record', id);
+      commit(actor, 'client.secret.remove', theirs === 'end' ? 'client' : 'client_record', id);
       return true;
     },
-  };
+  });
 
-  const tokens: AccessTokenStore = {
+  const tokensOf = (announce: Announce): AccessTokenStore => ({
     async insert(record) {
       issued.set(record.tokenHash, structuredClone(record));
     },
@@ -127,9 +136,13 @@ export function memoryStores(): MemoryStores {
       return { record, revoked: changes.some(ends) };
     },
     async revoke({ tokenHash }) {
+      if (changes.some(({ kind, key }) => kind === 'token' && key === tokenHash)) return undefined;
       append('token', tokenHash);
+      const entry = { seq: changes.length, kind: 'token', key: tokenHash, expiresAt: LATE } as const;
+      announce(entry);
+      return entry;
     },
-  };
+  });
 
   const directory: ClientDirectory = {
     async find(id) {
@@ -145,12 +158,13 @@ export function memoryStores(): MemoryStores {
         epoch: 'first',
         lastSeq: changes.length,
         readTo,
-        now: EPOCH / 1000,
+        nowMs: nowMs(),
         entries: entries.map((entry) => ({ ...entry, expiresAt: LATE }) as ChangeEntry),
       };
     },
   };
-  return { directory, administration, tokens, log, issued, changes, audits };
+  const connect = (announce: Announce) => ({ administration: administrationOf(committing(announce)), tokens: tokensOf(announce) });
+  return { directory, ...connect(() => undefined), connect, log, issued, changes, audits };
 }
 
 /** @param keys the signing key first */

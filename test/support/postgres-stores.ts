@@ -11,8 +11,8 @@ export async function postgresStores(): Promise<Stores> {
   const { db, drop } = await createDatabase();
   return {
     directory: clientDirectory(db),
-    administration: clientAdministration(db),
-    tokens: accessTokenStore(db),
+    administration: clientAdministration(db, () => undefined),
+    tokens: accessTokenStore(db, () => undefined),
     log: changeLog(db),
     changes: () => db.query<Change & { kind: string }>({ text: 'select seq, kind, key from change order by seq' }),
     audits: () =>

@@ -1,0 +1,102 @@
+/**
+ * Strict revocation: waits until no node can answer from before it. Either every live node has acknowledged it, on the bus or in its row, or so
+ * much time has passed that what any of them knew before is void (docs/coherence.md).
+ */
+import type { LiveNode, NodeRegistry, Sleep } from './ports.ts';
+import { SharedRun } from './shared-run.ts';
+
+/** Clocks may run at rates that differ by this much. */
+const RATE = 1.01;
+/** How often the rows are looked at while the bus is silent. */
+const LOOK_MS = 25;
+
+export interface AcknowledgementOptions {
+  readonly nodeId: string;
+  readonly nodes: Pick<NodeRegistry, 'live'>;
+  readonly maxStalenessMs: number;
+  readonly monotonic: () => number;
+  readonly sleep: Sleep;
+}
+
+export class Acknowledgements {
+  readonly #options: AcknowledgementOptions;
+  readonly #look: SharedRun<readonly LiveNode[]>;
+  /** who has acknowledged what this node has committed and somebody waits for, by its position in the change log */
+  readonly #acknowledged = new Map<number, Set<string>>();
+  readonly #collections = new Set<number[]>();
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: AcknowledgementOptions) {
+    this.#options = options;
+    this.#look = new SharedRun(() => options.nodes.live());
+  }
+
+  /** This node has committed a change; to be called before it is published. Somebody has to {@link settle} it. */
+  announced(seq: number): void {
+    this.#acknowledged.set(seq, new Set());
+    for (const collection of this.#collections) collection.push(seq);
+  }
+
+  /** A node has applied a change that this one made. */
+  acknowledged(seq: number, nodeId: string): void {
+    this.#acknowledged.get(seq)?.add(nodeId);
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Does `work` and waits for all that this node has announced meanwhile, so for its changes, too. */
+  async settling<T>(work: () => Promise<T>): Promise<T> {
+    const collection: number[] = [];
+    this.#collections.add(collection);
+    try {
+      return await work();
+    } finally {
+      this.#collections.delete(collection);
+      await this.settle(collection);
+    }
+  }
+
+  /** Waits until no node answers from before these changes, which this one has announced just now. */
+  async settle(seqs: readonly number[]): Promise<void> {
+    const mine = seqs.flatMap((seq) => {
+      const nodeIds = this.#acknowledged.get(seq);
+      return nodeIds ? [{ seq, nodeIds }] : [];
+    });
+    if (mine.length === 0) return;
+    await this.#until((node) => mine.every(({ seq, nodeIds }) => node.appliedSeq >= seq || nodeIds.has(node.id)));
+    for (const { seq } of mine) this.#acknowledged.delete(seq);
+  }
+
+  /** Waits for whatever the log has up to `seq`, whoever made it. */
+  async settleAll(seq: number): Promise<void> {
+    await this.#until((node) => node.appliedSeq >= seq);
+  }
+
+  async #until(hasApplied: (node: LiveNode) => boolean): Promise<void> {
+    const { nodeId, maxStalenessMs, monotonic } = this.#options;
+    const since = monotonic();
+    let late: readonly LiveNode[] | undefined;
+    for (;;) {
+      // Without an answer nothing is known about them, and time decides.
+      const live = await this.#look.after().catch(() => late);
+      late = live?.filter((node) => node.id !== nodeId && !hasApplied(node));
+      if (late?.length === 0) return;
+      const until = since + Math.max(maxStalenessMs, ...(late ?? []).map((node) => node.maxStalenessMs)) * RATE;
+      const lookAgainAt = monotonic() + LOOK_MS;
+      while (monotonic() < lookAgainAt) {
+        if (monotonic() >= until) return;
+        await this.#acknowledgementWithin(Math.min(lookAgainAt, until) - monotonic());
+        if (late?.every(hasApplied)) return;
+      }
+    }
+  }
+
+  async #acknowledgementWithin(ms: number): Promise<void> {
+    let wake: () => void = () => undefined;
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    this.#waiting.add(wake);
+    await Promise.race([woken, this.#options.sleep(ms)]);
+    this.#waiting.delete(wake);
+  }
+}
