@@ -6,6 +6,8 @@ import { createSecureContext } from 'node:tls';
 import { parseEnv } from 'node:util';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
 import { SIGNING_ALGS, type SigningAlg } from './core/signing-key.ts';
+import { readEndpoints } from './etcd/options.ts';
+import type { EtcdConfig } from './etcd/shared.ts';
 
 /** A secret that a person chose is refused below this length (docs/decisions/0005). */
 export const CHOSEN_SECRET_CHARACTERS_MIN = 32;
@@ -13,6 +15,8 @@ export const CHOSEN_SECRET_CHARACTERS_MIN = 32;
 export interface Config {
   /** `undefined`: the server starts its own private PostgreSQL in {@link Config.dataDir} */
   readonly databaseUrl: string | undefined;
+  /** `undefined`: nodes follow PostgreSQL alone */
+  readonly etcd: EtcdConfig | undefined;
   /** absolute path */
   readonly dataDir: string;
   readonly host: string;
@@ -37,6 +41,13 @@ export interface Config {
 /** Every variable that exists: what it is for, and an example that would be accepted. `.env.example` and docs/config.md have the same rows. */
 export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['DATABASE_URL', 'postgres://auth:secret@localhost:5432/auth'],
+  ['ETCD_ENDPOINTS', 'http://127.0.0.1:2379'],
+  ['ETCD_USERNAME', 'auth'],
+  ['ETCD_PASSWORD', 'ETCD_PASSWORD_FILE=/run/secrets/etcd'],
+  ['ETCD_CA', 'ETCD_CA_FILE=/etc/auth/etcd-ca.crt'],
+  ['ETCD_CERT', 'ETCD_CERT_FILE=/etc/auth/etcd.crt'],
+  ['ETCD_KEY', 'ETCD_KEY_FILE=/etc/auth/etcd.key'],
+  ['ETCD_PREFIX', '/auth/'],
   ['AUTH_DATA_DIR', './data'],
   ['AUTH_HOST', '127.0.0.1'],
   ['AUTH_PORT', '8080'],
@@ -108,6 +119,7 @@ export function loadConfig(
   if (values.has('DATABASE_URL') && !values.has('AUTH_ENCRYPTION_KEY')) problem('AUTH_ENCRYPTION_KEY', 'is required with DATABASE_URL');
   const config: Config = Object.freeze({
     databaseUrl,
+    etcd: readEtcd(values, problem),
     dataDir: resolve(directory, values.get('AUTH_DATA_DIR') ?? 'data'),
     host,
     port,
@@ -202,6 +214,36 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length] ?? 0;
+}
+
+type Say = (name: string, text: string) => undefined;
+
+function readEtcd(values: ReadonlyMap<string, string>, problem: Say): EtcdConfig | undefined {
+  const text = values.get('ETCD_ENDPOINTS');
+  if (text === undefined) return undefined;
+  const endpoints = text.split(',').map((endpoint) => endpoint.trim());
+  for (const [a, b] of [
+    ['ETCD_USERNAME', 'ETCD_PASSWORD'],
+    ['ETCD_CERT', 'ETCD_KEY'],
+  ] as const) {
+    if (values.has(a) !== values.has(b)) problem(values.has(a) ? b : a, `is missing: ${a} and ${b} go together`);
+  }
+  const config = {
+    endpoints,
+    username: values.get('ETCD_USERNAME'),
+    password: values.get('ETCD_PASSWORD'),
+    ca: values.get('ETCD_CA'),
+    cert: values.get('ETCD_CERT'),
+    key: values.get('ETCD_KEY'),
+    prefix: values.get('ETCD_PREFIX') ?? '/auth/',
+  };
+  if (!/^[\x21-\x7e]{1,200}\/$/.test(config.prefix)) problem('ETCD_PREFIX', 'must be printable characters without spaces that end with a slash');
+  try {
+    if (values.has('ETCD_CERT') === values.has('ETCD_KEY')) readEndpoints(config);
+  } catch (error) {
+    problem('ETCD_ENDPOINTS', `cannot be used (${error instanceof Error ? error.message : error})`);
+  }
+  return config;
 }
 
 const ISSUER_EXPECTED = 'an https:// URL without query, fragment and trailing slash (http:// for a loopback host only)';

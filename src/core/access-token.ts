@@ -46,3 +46,18 @@ export function accessTokenClaims(record: Omit<AccessTokenRecord, 'tokenHash'>, 
     scope: record.scope.length > 0 ? record.scope.join(' ') : undefined,
   };
 }
+
+/** What {@link accessTokenClaims} was made from, but for what a JWT does not carry. */
+export function recordOfClaims(all: Readonly<Record<string, unknown>>): Omit<AccessTokenRecord, 'tokenHash' | 'issuedSeq'> {
+  const { iss: _, sub, aud, client_id, exp, iat, jti, scope, ...claims } = all;
+  return {
+    jti: String(jti),
+    clientId: String(client_id),
+    subject: String(sub),
+    scope: typeof scope === 'string' ? scope.split(' ') : [],
+    audience: Array.isArray(aud) ? aud.map(String) : [String(aud)],
+    claims,
+    issuedAt: Number(iat),
+    expiresAt: Number(exp),
+  };
+}

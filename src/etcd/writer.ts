@@ -1,0 +1,114 @@
+/**
+ * Writes to etcd, off every request's path: what waits goes in one transaction while the one before is under way. If etcd is slow, away or nearly full,
+ * writes are dropped, never queued without bound: whatever is missing there is read from PostgreSQL.
+ */
+import type { Etcd } from './client.ts';
+import { type EtcdError, GRPC, toEtcdError } from './errors.ts';
+
+export interface Write {
+  readonly key: string;
+  /** `undefined`: delete it */
+  readonly value: string | undefined;
+  /** epoch seconds: when it may go; `undefined`: it stays */
+  readonly expiresAt?: number | undefined;
+}
+
+export interface WriterOptions {
+  readonly etcd: Pick<Etcd, 'txn' | 'leaseGrant'>;
+  /** epoch seconds */
+  readonly now: () => number;
+  readonly deadlineMs: number;
+  /** groups that wait at most; what comes then is dropped */
+  readonly waitingMax: number;
+  readonly onDropped: (writes: number) => void;
+  /** The outcome of a transaction. @param error `undefined`: done */
+  readonly onWritten: (error: EtcdError | undefined) => void;
+}
+
+/** etcd allows 128 operations and 1.5 MB in a request. */
+const OPERATIONS_MAX = 100;
+const BYTES_MAX = 1_000_000;
+/** A lease ends with the last key of its slot. There are at most `2 ** 6` slots in each doubling of what is left, so few leases for any number of keys. */
+const SLOTS_PER_DOUBLING = 6;
+const SLOT_SECONDS_MIN = 60;
+const GRACE_SECONDS = 60;
+
+export class Writer {
+  readonly #options: WriterOptions;
+  readonly #waiting: (readonly Write[])[] = [];
+  /** by the second in which its slot ends */
+  readonly #leases = new Map<number, Promise<bigint>>();
+  #isWriting = false;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /** Never waits. @param writes of different keys; they are done together or not at all */
+  write(...writes: readonly Write[]): void {
+    const bytes = writes.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0);
+    if (bytes > BYTES_MAX || this.#waiting.length >= this.#options.waitingMax) return this.#options.onDropped(writes.length);
+    this.#waiting.push(writes);
+    void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    while (this.#waiting.length > 0) await this.#writeOnce(this.#take());
+    this.#isWriting = false;
+  }
+
+  /** As many groups as fit into a transaction, which may name a key only once. */
+  #take(): Write[] {
+    const batch = new Map<string, Write>();
+    let bytes = 0;
+    for (;;) {
+      const group = this.#waiting[0];
+      if (!group) break;
+      bytes += group.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0);
+      if (batch.size > 0 && (batch.size + group.length > OPERATIONS_MAX || bytes > BYTES_MAX)) break;
+      this.#waiting.shift();
+      for (const write of group) batch.set(write.key, write);
+    }
+    return [...batch.values()];
+  }
+
+  async #writeOnce(batch: readonly Write[]): Promise<void> {
+    const { etcd, deadlineMs, onDropped, onWritten } = this.#options;
+    try {
+      const success = await Promise.all(
+        batch.map(async ({ key, value, expiresAt }) =>
+          value === undefined
+            ? { requestDeleteRange: { key } }
+            : { requestPut: { key, value: Buffer.from(value), lease: expiresAt === undefined ? 0n : await this.#leaseUntil(expiresAt) } },
+        ),
+      );
+      await etcd.txn({ success }, { deadlineMs });
+      onWritten(undefined);
+    } catch (thrown) {
+      const error = toEtcdError(thrown);
+      // A lease that etcd does not know: it was wiped, or the lease ended early. New ones are asked for.
+      if (error.code === GRPC.notFound) this.#leases.clear();
+      onDropped(batch.length);
+      onWritten(error);
+    }
+  }
+
+  /** One lease for all keys of a slot; slots are the wider the further away. */
+  #leaseUntil(expiresAt: number): Promise<bigint> {
+    const now = this.#options.now();
+    const left = Math.max(expiresAt - now, 1);
+    const width = Math.max(SLOT_SECONDS_MIN, 2 ** (Math.ceil(Math.log2(left)) - SLOTS_PER_DOUBLING));
+    const end = Math.ceil(expiresAt / width) * width;
+    const known = this.#leases.get(end);
+    if (known) return known;
+    for (const old of this.#leases.keys()) if (old < now) this.#leases.delete(old);
+    const lease = this.#options.etcd
+      .leaseGrant({ ttl: end - now + GRACE_SECONDS }, { deadlineMs: this.#options.deadlineMs })
+      .then(({ id }) => id);
+    this.#leases.set(end, lease);
+    lease.catch(() => this.#leases.delete(end));
+    return lease;
+  }
+}
