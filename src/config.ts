@@ -237,7 +237,8 @@ function readEtcd(values: ReadonlyMap<string, string>, problem: Say): EtcdConfig
     key: values.get('ETCD_KEY'),
     prefix: values.get('ETCD_PREFIX') ?? '/auth/',
   };
-  if (!/^[\x21-\x7e]{1,200}\/$/.test(config.prefix)) problem('ETCD_PREFIX', 'must be printable characters without spaces that end with a slash');
+  if (!/^[\x21-\x7e]{1,200}\/$/.test(config.prefix))
+    problem('ETCD_PREFIX', 'must be printable characters without spaces that end with a slash');
   try {
     if (values.has('ETCD_CERT') === values.has('ETCD_KEY')) readEndpoints(config);
   } catch (error) {

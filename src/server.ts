@@ -1,29 +1,22 @@
 /** The composition root: configuration → adapters → core → listener. Start, drain, stop. */
-import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { type Memory, openMemory } from './coherence/memory.ts';
+import type { Memory } from './coherence/memory.ts';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
 import { writeServerFile } from './data-folder.ts';
-import { type Database, maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
+import { maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
 import { listen } from './http/node-listener.ts';
 import { FailureThrottle } from './http/throttle.ts';
-import { accessTokenStore } from './postgres/access-tokens.ts';
+import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
-import { changeLog } from './postgres/changes.ts';
-import { clientAdministration, clientDirectory } from './postgres/clients.ts';
-import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
-import { signingKeys } from './postgres/keys.ts';
-import { nodeRegistry } from './postgres/nodes.ts';
+import { FOLLOWER, openDb } from './postgres/db.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
 const PREPARE_PATIENCE_MS = 3_000;
 const RETRY_MS = 1_000;
-/** How often the change log is asked for what is new. */
-const FOLLOW_MS = 100;
 const MAINTENANCE_MS = 300_000;
 
 export interface Server {
@@ -59,11 +52,10 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     ({ message }) => log.warn({ reason: message }, 'lost the connection that follows'),
     FOLLOWER,
   );
-  let memory: Memory | undefined;
+  let node: Node | undefined;
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
   let maintenance: NodeJS.Timeout | undefined;
-  let following: NodeJS.Timeout | undefined;
 
   async function prepare(): Promise<void> {
     const newSecret = mintClientSecret();
@@ -72,9 +64,8 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         const administrator = await prepareDatabase(config, database, db, log, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
-        memory = memoryOf(config, database, db, followerDb, events);
-        following = follow(memory, log);
-        deps = httpDeps(config, memory, log);
+        node = openNode(config, database.encryptionKeys, { db, followerDb }, log, events.onHistoryChanged);
+        deps = httpDeps(config, node.memory, log);
         const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
@@ -99,9 +90,8 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     isPublished = true;
     const close = async () => {
       clearInterval(maintenance);
-      clearInterval(following);
       await listener.drain(DRAIN_MS);
-      await memory?.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
+      await node?.close();
       await Promise.all([db.close(), followerDb.close()]);
       await database.close();
     };
@@ -117,48 +107,6 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     await database.close();
     throw error;
   }
-}
-
-/** Asks for what is new, again and again; says once when that begins to fail and once when it works again. */
-function follow(memory: Memory, log: Logger): NodeJS.Timeout {
-  let isFollowing = true;
-  let isAsking = false;
-  const ask = async () => {
-    if (isAsking) return;
-    isAsking = true;
-    try {
-      await memory.follow();
-      if (!isFollowing) log.info('following the change log again');
-      isFollowing = true;
-    } catch (error) {
-      if (isFollowing) log.warn({ err: error }, 'cannot follow the change log: soon nothing is answered from memory');
-      isFollowing = false;
-    } finally {
-      isAsking = false;
-    }
-  };
-  void ask();
-  return setInterval(() => void ask(), FOLLOW_MS).unref();
-}
-
-function memoryOf(config: Config, { encryptionKeys }: Database, db: Db, followerDb: Db, { onHistoryChanged }: ServerEvents): Memory {
-  const memory = openMemory({
-    log: changeLog(followerDb),
-    tokens: accessTokenStore(db, (entry) => memory.announced(entry)),
-    clients: clientDirectory(db),
-    administration: clientAdministration(db, (entry) => memory.announced(entry)),
-    signingKeys: signingKeys(db, encryptionKeys),
-    nodes: nodeRegistry(followerDb, db),
-    nodeId: randomUUID(),
-    consistency: config.consistency,
-    cacheBytesMax: config.cacheBytes,
-    maxStalenessMs: config.maxStalenessMs,
-    sleep: delay,
-    monotonic: () => performance.now(),
-    wall: () => Date.now(),
-    onHistoryChanged,
-  });
-  return memory;
 }
 
 function httpDeps(config: Config, memory: Memory, log: Logger): HttpDeps {

@@ -66,6 +66,8 @@ export interface Memory {
   heard(announcement: Announcement): void;
   /** Another node has applied a change of this one, says the bus. */
   acknowledged(announcement: Announcement, nodeId: string): void;
+  /** Of the change log that is followed; `undefined` before it was read. */
+  epoch(): string | undefined;
   /** By the change log's clock, epoch seconds; never goes back. */
   now(): number;
   /** The shared cache is empty: what is known here of clients goes there again. */
@@ -233,6 +235,7 @@ export function openMemory(options: MemoryOptions): Memory {
     acknowledged({ epoch, from, entry }, by) {
       if (epoch === follower.epoch && from === nodeId) acknowledgements.acknowledged(entry.seq, by);
     },
+    epoch: () => follower.epoch,
     now,
     refillCache() {
       for (const known of clients.values()) cache?.keepClient(known.client.id, known);

@@ -2,7 +2,16 @@
  * Whoever can write to etcd must not be able to make a token, to end one, or to acknowledge for a node: what is read there counts only with a key
  * that is derived from AUTH_ENCRYPTION_KEY. Tokens are encrypted as well, each under a key of its own.
  */
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto';
 import { type AccessTokenRecord, accessTokenClaims, recordOfClaims } from '../core/access-token.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 
@@ -38,7 +47,8 @@ export function openSeal(encryptionKeys: readonly Buffer[], issuer: string): Sea
     },
     openToken(jwe, tokenHash, epoch) {
       const [header, key, nonce, text, tag, ...rest] = jwe.split('.').map((part) => Buffer.from(part, 'base64url'));
-      if (!header || key?.length !== 0 || nonce?.length !== NONCE_BYTES || !text || tag?.length !== TAG_BYTES || rest.length > 0) return undefined;
+      if (!header || key?.length !== 0 || nonce?.length !== NONCE_BYTES || !text || tag?.length !== TAG_BYTES || rest.length > 0)
+        return undefined;
       for (const master of tokenKeys) {
         const claims = decrypt(keyOf(tokenHash, master), nonce, Buffer.from(jwe.slice(0, jwe.indexOf('.'))), text, tag);
         if (claims === undefined) continue; // another key of the list may be the right one
@@ -75,7 +85,9 @@ function decrypt(key: KeyObject, nonce: Buffer, header: Buffer, text: Buffer, ta
 }
 
 function mac(key: KeyObject, purpose: string, parts: readonly string[]): Buffer {
-  return createHmac('sha256', key).update(JSON.stringify([purpose, ...parts])).digest();
+  return createHmac('sha256', key)
+    .update(JSON.stringify([purpose, ...parts]))
+    .digest();
 }
 
 function encode(value: object): string {

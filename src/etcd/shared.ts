@@ -78,7 +78,10 @@ export function openShared({ etcd: config, seal, epoch, now, log, onAnnouncement
     onState: describe(log),
     onHandlerError: (error) => log.error({ err: error }, 'an event from etcd could not be handled'),
   });
-  const room = watchRoom(etcd, config.ca || config.cert ? createSecureContext({ ca: config.ca, cert: config.cert, key: config.key }) : undefined);
+  const room = watchRoom(
+    etcd,
+    config.ca || config.cert ? createSecureContext({ ca: config.ca, cert: config.cert, key: config.key }) : undefined,
+  );
   const common = { etcd, now, deadlineMs: WRITE_MS, waitingMax: WAITING_MAX };
   const onWritten = (error: Error | undefined) => {
     counts.transactions[error ? 'failed' : 'done']++;
@@ -120,7 +123,8 @@ export function openShared({ etcd: config, seal, epoch, now, log, onAnnouncement
       await room.look();
       const found = await mirror.claim();
       if (found === 'wiped') onWiped();
-      if (found === 'other' && !saidOther) log.warn({ prefix: config.prefix }, 'another history is under this prefix of etcd: give each database its own');
+      if (found === 'other' && !saidOther)
+        log.warn({ prefix: config.prefix }, 'another history is under this prefix of etcd: give each database its own');
       saidOther ||= found === 'other';
     } catch (error) {
       log.debug({ err: error }, 'etcd could not be looked after');

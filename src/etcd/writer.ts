@@ -47,7 +47,10 @@ export class Writer {
   /** Never waits. @param writes of different keys; they are done together or not at all */
   write(...writes: readonly Write[]): void {
     const bytes = writes.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0);
-    if (bytes > BYTES_MAX || this.#waiting.length >= this.#options.waitingMax) return this.#options.onDropped(writes.length);
+    if (bytes > BYTES_MAX || this.#waiting.length >= this.#options.waitingMax) {
+      this.#options.onDropped(writes.length);
+      return;
+    }
     this.#waiting.push(writes);
     void this.#drain();
   }
@@ -102,7 +105,7 @@ export class Writer {
     const width = Math.max(SLOT_SECONDS_MIN, 2 ** (Math.ceil(Math.log2(left)) - SLOTS_PER_DOUBLING));
     const end = Math.ceil(expiresAt / width) * width;
     const known = this.#leases.get(end);
-    if (known) return known;
+    if (known !== undefined) return known;
     for (const old of this.#leases.keys()) if (old < now) this.#leases.delete(old);
     const lease = this.#options.etcd
       .leaseGrant({ ttl: end - now + GRACE_SECONDS }, { deadlineMs: this.#options.deadlineMs })

@@ -1,0 +1,102 @@
+/** One node: its memory, what it follows, and what it shares with the others. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { type Memory, openMemory } from './coherence/memory.ts';
+import type { Config } from './config.ts';
+import type { ChangeEntry } from './core/ports.ts';
+import { openSeal } from './etcd/seal.ts';
+import { openShared, type Shared } from './etcd/shared.ts';
+import { accessTokenStore } from './postgres/access-tokens.ts';
+import { changeLog } from './postgres/changes.ts';
+import { clientAdministration, clientDirectory } from './postgres/clients.ts';
+import type { Db } from './postgres/db.ts';
+import { signingKeys } from './postgres/keys.ts';
+import { nodeRegistry } from './postgres/nodes.ts';
+
+/** How often the change log is asked for what is new. */
+const FOLLOW_MS = 100;
+
+export interface Node {
+  readonly memory: Memory;
+  /** `undefined`: there is no etcd */
+  readonly shared: Shared | undefined;
+  /** Nothing may be asked any more. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param databases `db` for requests; `followerDb` for the change log, and for nothing that a request waits for
+ * @param onHistoryChanged see {@link Memory}
+ */
+export function openNode(
+  config: Config,
+  encryptionKeys: readonly Buffer[],
+  { db, followerDb }: { readonly db: Db; readonly followerDb: Db },
+  log: Logger,
+  onHistoryChanged: (error: Error) => void,
+): Node {
+  const announce = (entry: ChangeEntry) => memory.announced(entry);
+  const shared =
+    config.etcd &&
+    openShared({
+      etcd: config.etcd,
+      seal: openSeal(encryptionKeys, config.issuer),
+      epoch: () => memory.epoch(),
+      now: () => memory.now(),
+      log,
+      onAnnouncement: (announcement) => memory.heard(announcement),
+      onAcknowledgement: (announcement, nodeId) => memory.acknowledged(announcement, nodeId),
+      onWiped: () => memory.refillCache(),
+    });
+  const memory: Memory = openMemory({
+    log: changeLog(followerDb),
+    tokens: accessTokenStore(db, announce),
+    clients: clientDirectory(db),
+    administration: clientAdministration(db, announce),
+    signingKeys: signingKeys(db, encryptionKeys),
+    nodes: nodeRegistry(followerDb, db),
+    bus: shared?.bus,
+    cache: shared?.cache,
+    nodeId: randomUUID(),
+    consistency: config.consistency,
+    cacheBytesMax: config.cacheBytes,
+    maxStalenessMs: config.maxStalenessMs,
+    sleep: (ms) => sleep(ms, undefined, { ref: false }),
+    monotonic: () => performance.now(),
+    wall: () => Date.now(),
+    onHistoryChanged,
+  });
+  const following = follow(memory, log);
+  return {
+    memory,
+    shared,
+    async close() {
+      clearInterval(following);
+      await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
+      shared?.close();
+    },
+  };
+}
+
+/** Asks for what is new, again and again; says once when that begins to fail and once when it works again. */
+function follow(memory: Memory, log: Logger): NodeJS.Timeout {
+  let isFollowing = true;
+  let isAsking = false;
+  const ask = async () => {
+    if (isAsking) return;
+    isAsking = true;
+    try {
+      await memory.follow();
+      if (!isFollowing) log.info('following the change log again');
+      isFollowing = true;
+    } catch (error) {
+      if (isFollowing) log.warn({ err: error }, 'cannot follow the change log: soon nothing is answered from memory');
+      isFollowing = false;
+    } finally {
+      isAsking = false;
+    }
+  };
+  void ask();
+  return setInterval(() => void ask(), FOLLOW_MS).unref();
+}
