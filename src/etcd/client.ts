@@ -206,20 +206,27 @@ export function openEtcd(options: EtcdOptions): Etcd {
 /** @returns what is known about the server @throws EtcdError 16 — it does not take us */
 async function greet(http2: ClientHttp2Session, token: PasswordToken): Promise<Greeting> {
   if (token.hasCredentials) await token.renew(http2);
+  const status = await greeting(http2, METHODS.status, token, {});
+  // Until etcd 3.6 anybody may ask for the status, so that is no proof. The member's own data will do: whether there is a quorum is not the question here.
+  if (!token.hasCredentials) await greeting(http2, METHODS.range, token, { key: '\0', limit: 1, keysOnly: true, serializable: true });
+  return { version: status?.version, clusterId: status?.header.clusterId };
+}
+
+/** @returns `undefined` — etcd knows who asks, and does not allow this to them; which says nothing about what they will ask for */
+async function greeting<M extends Method>(
+  http2: ClientHttp2Session,
+  { path, request, response }: M,
+  token: PasswordToken,
+  value: Input<M['request']>,
+) {
   try {
-    const { path, request, response } = METHODS.status;
-    const bytes = await unary(http2, path, token.metadata, encode(request, {}), { deadlineMs: GREETING_MS_MAX });
-    const { version, header } = decode(response, bytes);
-    // Until etcd 3.6 anybody may ask for the status. The member's own data will do: whether there is a quorum is not the question here.
-    const anything = { key: '\0', limit: 1, keysOnly: true, serializable: true };
-    if (!token.hasCredentials)
-      await unary(http2, METHODS.range.path, {}, encode(METHODS.range.request, anything), { deadlineMs: GREETING_MS_MAX });
-    return { version, clusterId: header.clusterId };
+    const bytes = await unary(http2, path, token.metadata, encode(request, value as object), { deadlineMs: GREETING_MS_MAX });
+    return decode(response as M['response'], bytes);
   } catch (error) {
     const problem = toEtcdError(error, GRPC.internal);
     if (asksForUser(problem)) throw USER_WANTED;
     if (problem.code !== GRPC.permissionDenied) throw problem;
-    return { version: undefined, clusterId: undefined };
+    return undefined;
   }
 }
 

@@ -20,7 +20,7 @@ import { decode, encode, type MessageOf } from './wire.ts';
 export type WatchRequest = KeyRange & {
   /** The first revision to hear of; default: the one after the present at the time when the watch is first established. */
   readonly startRevision?: number;
-  /** with what was there before */
+  /** With what was there before. Dear: etcd 3.4 took 26 s for 20,000 deletions at once, and 0.5 s without. */
   readonly prevKv?: boolean;
 };
 
@@ -57,7 +57,7 @@ export interface WatchDeps {
   readonly canMove: boolean;
   readonly range: (
     live: Live,
-    request: { readonly key: Key; readonly limit: number; readonly keysOnly: boolean },
+    request: { readonly key: Key; readonly limit: number; readonly keysOnly: boolean; readonly revision?: number | undefined },
     deadlineMs: number,
   ) => Promise<MessageOf<typeof RangeResponse>>;
   /** etcd does not allow this watch, or (`undefined`) does so now. */
@@ -142,13 +142,33 @@ class Watcher implements Watch {
   }
 
   async #position(live: Live): Promise<void> {
-    const { header } = await this.#deps.range(live, { key: this.#request.key, limit: 1, keysOnly: true }, POSITION_MS_MAX);
+    const { header } = await this.#read(live);
+    const gap = this.#gap ?? historyChange(this.#history, header) ?? (await this.#compaction(live, header.revision));
     if (this.#ended.signal.aborted) return;
-    const gap = this.#gap ?? historyChange(this.#history, header);
     this.#history = header;
     this.#gap = undefined;
     if (gap !== undefined || this.#next === undefined) this.#next = header.revision + 1;
     if (gap !== undefined) this.#tell(() => this.#handlers.onGap(gap));
+  }
+
+  /**
+   * etcd says that a watch is created before it says that its past is gone, and before 3.4.36 a watch from the very revision of a compaction may
+   * lack deletions. So what was missed has to be there still, and the revision before it too.
+   */
+  async #compaction(live: Live, present: number): Promise<string | undefined> {
+    const next = this.#next;
+    if (next === undefined || next > present) return undefined;
+    try {
+      await this.#read(live, Math.max(1, next - 1));
+      return undefined;
+    } catch (error) {
+      if (error instanceof EtcdError && error.code === GRPC.outOfRange) return `events from revision ${next} on are compacted`;
+      throw error;
+    }
+  }
+
+  #read(live: Live, revision?: number) {
+    return this.#deps.range(live, { key: this.#request.key, limit: 1, keysOnly: true, revision }, POSITION_MS_MAX);
   }
 
   /** Rejects when the stream has ended. */

@@ -1,0 +1,226 @@
+/** Real etcds to do harm to: as processes of their own, on free ports of the loopback, in a folder that goes with the test. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { delimiter, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { type EtcdOptions, openEtcd } from '../../src/etcd/client.ts';
+import { type Cleanup, scratch } from './faults.ts';
+import { ended, freePort, until } from './server.ts';
+
+const run = promisify(execFile);
+const FOLDERS = (process.env.PATH ?? '').split(delimiter);
+const PROGRAM = process.env.ETCD_BIN ?? find('etcd', FOLDERS);
+const CONTROL = find('etcdctl', PROGRAM === undefined ? FOLDERS : [dirname(PROGRAM), ...FOLDERS]);
+const LACK = 'NO ETCD: neither `etcd` and `etcdctl` on the PATH nor ETCD_BIN, the path of etcd with etcdctl beside it';
+const IS_THERE = PROGRAM !== undefined && CONTROL !== undefined;
+if (!IS_THERE) console.error(`The tests of etcd cannot run. ${LACK}`);
+
+/** In CI the tests run and fail instead. */
+export const NEEDS_ETCD = { skip: IS_THERE || process.env.CI ? false : LACK };
+
+function find(name: string, folders: readonly string[]): string | undefined {
+  return folders
+    .map((folder) => join(folder, name))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+export interface Certificates {
+  /** PEM files */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface EtcdFlags {
+  readonly members?: 1 | 3;
+  readonly flags?: readonly string[];
+  /** etcd's own, and that clients have to show one by the same authority */
+  readonly tls?: Certificates;
+}
+
+export interface Member {
+  /** `http://127.0.0.1:port`, or `https:` */
+  readonly endpoint: string;
+  readonly port: number;
+  /** Starts it, on the data that it had, and waits until it serves. */
+  start(): Promise<void>;
+  /** kill -9, and waits for the end */
+  kill(): Promise<void>;
+  /** SIGTERM, and waits for the end */
+  stop(): Promise<void>;
+  /** SIGSTOP: connections are taken by the kernel, and nothing is ever said on them. */
+  freeze(): void;
+  thaw(): void;
+  /** Removes the data; it must not be running. */
+  wipe(): Promise<void>;
+}
+
+export interface TestEtcd {
+  /** the first one */
+  readonly member: Member;
+  readonly members: readonly Member[];
+  readonly endpoints: readonly string[];
+  /** etcdctl. @returns what it writes */
+  control(...args: readonly string[]): Promise<string>;
+}
+
+export async function startEtcd(t: Cleanup, { members: count = 1, flags = [], tls }: EtcdFlags = {}): Promise<TestEtcd> {
+  assert.ok(IS_THERE, LACK);
+  const folder = await scratch(t);
+  const scheme = tls ? 'https' : 'http';
+  const places = await Promise.all(
+    Array.from({ length: count }, async (_, i) => ({
+      name: `m${i}`,
+      client: await freePort(),
+      peer: await freePort(),
+      health: await freePort(),
+    })),
+  );
+  const cluster = places.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(',');
+  const certificates = tls ? ['--cert-file', tls.cert, '--key-file', tls.key, '--trusted-ca-file', tls.ca, '--client-cert-auth'] : [];
+  const members = places.map(({ name, client, peer, health }): Member => {
+    const dataDir = join(folder, name);
+    const options = {
+      name,
+      'data-dir': dataDir,
+      'listen-client-urls': `${scheme}://127.0.0.1:${client}`,
+      'advertise-client-urls': `${scheme}://127.0.0.1:${client}`,
+      'listen-peer-urls': `http://127.0.0.1:${peer}`,
+      'initial-advertise-peer-urls': `http://127.0.0.1:${peer}`,
+      'listen-metrics-urls': `http://127.0.0.1:${health}`,
+      'initial-cluster': cluster,
+      'heartbeat-interval': '100',
+      'election-timeout': '600',
+    };
+    const args = [...Object.entries(options).map(([key, value]) => `--${key}=${value}`), ...certificates, ...flags];
+    return member(args, { endpoint: `${scheme}://127.0.0.1:${client}`, port: client, health, dataDir });
+  });
+  await Promise.all(members.map((each) => each.start()));
+  const endpoints = members.map(({ endpoint }) => endpoint);
+  const access = tls ? ['--cacert', tls.ca, '--cert', tls.cert, '--key', tls.key] : [];
+  return {
+    member: members[0] as Member,
+    members,
+    endpoints,
+    async control(...control) {
+      const { stdout } = await run(CONTROL ?? '', ['--endpoints', endpoints.join(','), ...access, ...control], {
+        env: { ...process.env, ETCDCTL_API: '3' },
+      });
+      return stdout;
+    },
+  };
+}
+
+function member(args: readonly string[], place: { endpoint: string; port: number; health: number; dataDir: string }): Member {
+  let child: ChildProcess;
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await ended(child);
+  };
+  return {
+    endpoint: place.endpoint,
+    port: place.port,
+    async start() {
+      let output = '';
+      child = spawn(PROGRAM ?? '', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+      child.stderr?.on('data', (chunk: Buffer) => {
+        output = (output + chunk).slice(-4_000);
+      });
+      await until(async () => {
+        assert.ok(child.exitCode === null && child.signalCode === null, `etcd ended: ${output}`);
+        const response = await fetch(`http://127.0.0.1:${place.health}/health`).catch(() => undefined);
+        return (await response?.text())?.includes('true') === true;
+      }, 20_000);
+    },
+    kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    wipe: () => rm(place.dataDir, { recursive: true }),
+  };
+}
+
+/** A client that is closed with the test; its bugs fail the test. */
+export function client(t: Cleanup, options: EtcdOptions) {
+  const states: string[] = [];
+  const etcd = openEtcd({
+    ...options,
+    onState: (state) => {
+      states.push(state.status);
+      options.onState?.(state);
+    },
+  });
+  t.after(async () => etcd.close());
+  return {
+    ...etcd,
+    /** every status that was told */
+    states,
+    isConnected: (timeoutMs = 5_000) =>
+      until(() => etcd.state().status === 'connected', timeoutMs).catch(() => assert.fail(`not connected: ${describe(etcd.state())}`)),
+  };
+}
+
+const describe = (state: object) => JSON.stringify(state, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+
+/** An authority, and what it signed for 127.0.0.1. */
+export async function makeCertificates(folder: string, name: string): Promise<Certificates> {
+  const path = (file: string) => join(folder, `${name}-${file}.pem`);
+  const make = (file: string, ...args: readonly string[]) =>
+    run('openssl', [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+      ...['-keyout', path(`${file}-key`), '-out', path(file), '-subj', `/CN=${name}-${file}`, ...args],
+    ]);
+  await make('ca');
+  const signedByCa = ['-CA', path('ca'), '-CAkey', path('ca-key')];
+  await make('cert', ...signedByCa, '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'extendedKeyUsage=serverAuth,clientAuth');
+  return { ca: path('ca'), cert: path('cert'), key: path('cert-key') };
+}
+
+export interface Wire {
+  readonly endpoint: string;
+  /** `silent`: nothing passes any more, in neither direction, and nobody is told; new connections as well. `reset`: RST to all who are connected. */
+  set(state: 'passing' | 'silent' | 'reset'): void;
+}
+
+/** A TCP port in front of etcd's. */
+export async function wireTo(t: Cleanup, port: number): Promise<Wire> {
+  let isSilent = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (chunk) => isSilent || to.write(chunk));
+      from.on('error', () => undefined);
+      from.on('close', () => {
+        sockets.delete(from);
+        if (!isSilent) to.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', () => resolve()));
+  t.after(async () => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return {
+    endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    set(state) {
+      isSilent = state === 'silent';
+      if (state === 'reset') for (const socket of sockets) socket.resetAndDestroy();
+    },
+  };
+}
