@@ -3,7 +3,6 @@
  * ones that ask PostgreSQL. A token's record never changes; whether it has ended is in the deny set, which the follower fills from the change log;
  * and nothing is said while the freshness lease has run out.
  */
-import type { AccessTokenRecord } from '../core/access-token.ts';
 import {
   type AccessTokenStore,
   type ChangeEntry,
@@ -24,6 +23,7 @@ import { Membership } from './membership.ts';
 import type { Announcement, Bus, Clocks, NodeRegistry, SharedCache, Sleep } from './ports.ts';
 import { rememberedKeys } from './remembered-keys.ts';
 import { singleFlight } from './single-flight.ts';
+import { TokenCache } from './token-cache.ts';
 
 export interface MemoryOptions extends Clocks {
   readonly log: ChangeLog;
@@ -76,8 +76,6 @@ export interface Memory {
   leave(): Promise<void>;
 }
 
-/** Of a record with its map slot, less the texts counted apart. Measured: a million usual records take 766 bytes each, and count as 808. */
-const TOKEN_BYTES = 600;
 const CLIENT_BYTES = 4_000;
 /** Clients share an eighth of what the tokens have. */
 const CLIENTS_SHARE = 1 / 8;
@@ -87,7 +85,7 @@ const RENEW_MS = 500;
 export function openMemory(options: MemoryOptions): Memory {
   const { monotonic, wall, bus, cache, nodeId } = options;
   const denied = new DenySet();
-  const records = new GenerationCache<TokenHash, AccessTokenRecord>(options.cacheBytesMax, tokenBytes);
+  const records = new TokenCache(options.cacheBytesMax);
   const clients = new GenerationCache<string, KnownClient>(options.cacheBytesMax * CLIENTS_SHARE, clientBytes);
   /** Where a client last changed: a record that was read before it may arrive after it, and is not kept. */
   const changedAt = new Map<string, number>();
@@ -159,7 +157,7 @@ export function openMemory(options: MemoryOptions): Memory {
         const found = await fill(tokenHash, at);
         if (!found || found.revoked) return found;
         record = found.record;
-        records.set(tokenHash, record);
+        records.set(record);
       }
       if (!mayAnswer()) await ensureFresh();
       // No `await` from here on: what is judged is what is answered. The question may have waited since `at`.
@@ -167,7 +165,7 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     async insert(record) {
       await options.tokens.insert(record);
-      records.set(record.tokenHash, record);
+      records.set(record);
       cache?.keepToken(record);
     },
     async revoke(record) {
@@ -260,12 +258,6 @@ function followed(administration: ClientAdministration, then: <T>(work: () => Pr
     addSecret: (...change) => then(() => administration.addSecret(...change)),
     removeSecret: (...change) => then(() => administration.removeSecret(...change)),
   };
-}
-
-/** About what it takes, rather more than less. */
-function tokenBytes({ scope, audience, claims, clientId, subject }: AccessTokenRecord): number {
-  const texts = [...scope, ...audience, clientId, subject].reduce((sum, text) => sum + 24 + text.length * 2, 0);
-  return TOKEN_BYTES + texts + (Object.keys(claims).length > 0 ? JSON.stringify(claims).length * 4 : 0);
 }
 
 function clientBytes({ client }: KnownClient): number {

@@ -45,3 +45,21 @@ test('what is larger than a generation is not kept', () => {
   cache.set('fits', 11);
   assert.equal(cache.get('fits'), undefined, 'and does not leave an older value');
 });
+
+test('a part counts once for each generation that has an entry with it, and goes with the last of them', () => {
+  const part = { key: 'part', bytes: 10 };
+  const cache = new GenerationCache<number, typeof part, typeof part>(
+    60,
+    () => 5,
+    (value) => value,
+  );
+  for (let n = 0; n < 4; n++) cache.set(n, part);
+  assert.equal(cache.bytes, 30, 'a full generation');
+  cache.set(4, part);
+  assert.equal(cache.bytes, 45);
+  assert.equal(cache.get(0), part);
+  assert.equal(cache.bytes, 45, 'moved');
+  assert.equal(cache.part('part'), part);
+  for (let n = 10; n < 30; n++) cache.set(n, { key: 'another', bytes: 0 });
+  assert.equal(cache.part('part'), undefined);
+});
