@@ -12,7 +12,7 @@ import { migrate } from '../dist/src/postgres/migrate.js';
 const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
 const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
 const isTimed = (file) => /test\/faults\/(outage|kill)/.test(file);
-const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli)\/|embedded/.test(file);
+const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|etcd)\/|embedded/.test(file);
 /** Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves. */
 const GROUPS = [
   { concurrency: 4, has: (file) => !isTimed(file) && !isHeavy(file) },
