@@ -105,7 +105,7 @@ export function loadConfig(
   const host = read('AUTH_HOST', '127.0.0.1', 'an address or a host name', (value) =>
     /^[A-Za-z0-9.:_-]+$/.test(value) ? value : undefined,
   );
-  const tls = parseTls(values, problem);
+  const tls = parsePair(values, 'AUTH_TLS_CERT', 'AUTH_TLS_KEY', problem);
   const trustedProxies = read('AUTH_TRUSTED_PROXIES', undefined, 'a comma-separated list of addresses and CIDR blocks', parseBlocks);
   const insecureHttp = read('AUTH_INSECURE_HTTP', false, 'true or false', parseBoolean);
   const wantsTls = values.has('AUTH_TLS_CERT') || values.has('AUTH_TLS_KEY');
@@ -119,7 +119,7 @@ export function loadConfig(
   if (values.has('DATABASE_URL') && !values.has('AUTH_ENCRYPTION_KEY')) problem('AUTH_ENCRYPTION_KEY', 'is required with DATABASE_URL');
   const config: Config = Object.freeze({
     databaseUrl,
-    etcd: readEtcd(values, problem),
+    etcd: parseEtcd(values, problem),
     dataDir: resolve(directory, values.get('AUTH_DATA_DIR') ?? 'data'),
     host,
     port,
@@ -218,33 +218,25 @@ function editDistance(a: string, b: string): number {
 
 type Say = (name: string, text: string) => undefined;
 
-function readEtcd(values: ReadonlyMap<string, string>, problem: Say): EtcdConfig | undefined {
-  const text = values.get('ETCD_ENDPOINTS');
-  if (text === undefined) return undefined;
-  const endpoints = text.split(',').map((endpoint) => endpoint.trim());
-  for (const [a, b] of [
-    ['ETCD_USERNAME', 'ETCD_PASSWORD'],
-    ['ETCD_CERT', 'ETCD_KEY'],
-  ] as const) {
-    if (values.has(a) !== values.has(b)) problem(values.has(a) ? b : a, `is missing: ${a} and ${b} go together`);
-  }
-  const config = {
-    endpoints,
-    username: values.get('ETCD_USERNAME'),
-    password: values.get('ETCD_PASSWORD'),
-    ca: values.get('ETCD_CA'),
-    cert: values.get('ETCD_CERT'),
-    key: values.get('ETCD_KEY'),
-    prefix: values.get('ETCD_PREFIX') ?? '/auth/',
-  };
-  if (!/^[\x21-\x7e]{1,200}\/$/.test(config.prefix))
-    problem('ETCD_PREFIX', 'must be printable characters without spaces that end with a slash');
+function parseEtcd(values: ReadonlyMap<string, string>, problem: Say): EtcdConfig | undefined {
+  const endpoints = values
+    .get('ETCD_ENDPOINTS')
+    ?.split(',')
+    .map((endpoint) => endpoint.trim());
+  const [username, password, ca] = [values.get('ETCD_USERNAME'), values.get('ETCD_PASSWORD'), values.get('ETCD_CA')];
+  if (username === undefined && password !== undefined) problem('ETCD_USERNAME', 'is missing beside ETCD_PASSWORD');
+  if (username !== undefined && password === undefined) problem('ETCD_PASSWORD', 'is missing beside ETCD_USERNAME');
+  if (ca !== undefined && !ca.includes(CERTIFICATE)) problem('ETCD_CA', 'must be certificates in PEM');
+  const pair = parsePair(values, 'ETCD_CERT', 'ETCD_KEY', problem);
+  const prefix = values.get('ETCD_PREFIX') ?? '/auth/';
+  if (!/^[\x21-\x7e]{0,200}\/$/.test(prefix)) problem('ETCD_PREFIX', 'must be printable ASCII without spaces that ends with a slash');
+  if (!endpoints) return undefined;
   try {
-    if (values.has('ETCD_CERT') === values.has('ETCD_KEY')) readEndpoints(config);
-  } catch (error) {
-    problem('ETCD_ENDPOINTS', `cannot be used (${error instanceof Error ? error.message : error})`);
+    readEndpoints({ endpoints });
+  } catch {
+    problem('ETCD_ENDPOINTS', 'must be host:port, http://host:port or https://host:port, separated by commas');
   }
-  return config;
+  return { endpoints, username, password, ca, cert: pair?.cert, key: pair?.key, prefix };
 }
 
 const ISSUER_EXPECTED = 'an https:// URL without query, fragment and trailing slash (http:// for a loopback host only)';
@@ -300,18 +292,21 @@ function parseBlocks(value: string): BlockList | undefined {
   return blocks;
 }
 
-function parseTls(values: ReadonlyMap<string, string>, problem: (name: string, text: string) => undefined): Config['tls'] {
-  const cert = values.get('AUTH_TLS_CERT');
-  const key = values.get('AUTH_TLS_KEY');
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----';
+
+/** A certificate chain and its private key, PEM. */
+function parsePair(values: ReadonlyMap<string, string>, certName: string, keyName: string, problem: Say): Config['tls'] {
+  const cert = values.get(certName);
+  const key = values.get(keyName);
   if (cert === undefined && key === undefined) return undefined;
-  const isCert = cert?.includes('-----BEGIN CERTIFICATE-----') || problem('AUTH_TLS_CERT', 'must be a certificate chain in PEM');
-  const isKey = key?.includes('PRIVATE KEY-----') || problem('AUTH_TLS_KEY', 'must be a private key in PEM');
+  const isCert = cert?.includes(CERTIFICATE) || problem(certName, 'must be a certificate chain in PEM');
+  const isKey = key?.includes('PRIVATE KEY-----') || problem(keyName, 'must be a private key in PEM');
   if (!isCert || !isKey) return undefined;
   const pair = { cert: cert ?? '', key: key ?? '' };
   try {
     createSecureContext(pair);
   } catch {
-    problem('AUTH_TLS_KEY', 'must be readable without a passphrase and belong to the certificate in AUTH_TLS_CERT');
+    problem(keyName, `must be readable without a passphrase and belong to the certificate in ${certName}`);
   }
   return pair;
 }

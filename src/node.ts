@@ -16,6 +16,7 @@ import { nodeRegistry } from './postgres/nodes.ts';
 
 /** How often the change log is asked for what is new. */
 const FOLLOW_MS = 100;
+const TEND_MS = 5_000;
 
 export interface Node {
   readonly memory: Memory;
@@ -48,6 +49,7 @@ export function openNode(
       onAnnouncement: (announcement) => memory.heard(announcement),
       onAcknowledgement: (announcement, nodeId) => memory.acknowledged(announcement, nodeId),
       onWiped: () => memory.refillCache(),
+      tendMs: TEND_MS,
     });
   const memory: Memory = openMemory({
     log: changeLog(followerDb),

@@ -27,6 +27,12 @@ test('what decides about memory is pure: clocks and stores are given to it', () 
   }
 });
 
+test('the client of etcd stands alone: nothing but Node and itself', () => {
+  for (const { path, text } of src.filter((file) => file.path.startsWith('src/etcd/'))) {
+    for (const [, name = ''] of text.matchAll(/from '([^']+)'/g)) assert.match(name, /^(node:[a-z0-9/]+|\.\/[a-z-]+\.ts)$/, path);
+  }
+});
+
 test('the environment is read in config.ts, on the command line and by the private PostgreSQL only', () => {
   for (const { path, text } of src) {
     if (/^src\/(cli\/|postgres\/embedded)/.test(path)) continue;

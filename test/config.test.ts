@@ -58,6 +58,7 @@ function folder(t: TestContext, files: Environment): string {
 test('nothing has to be set', () => {
   assert.deepEqual(load({}), {
     databaseUrl: undefined,
+    etcd: undefined,
     dataDir: join(NOWHERE, 'data'),
     host: '127.0.0.1',
     port: 8080,
@@ -109,6 +110,9 @@ const BAD: readonly [name: string, ...values: readonly string[]][] = [
   ['AUTH_ADMIN_CLIENT_SECRET', 's'.repeat(31), `${SECRET} `, `${SECRET}é`, 's'.repeat(1025), `${SECRET}\n${SECRET}`],
   ['AUTH_TRUSTED_PROXIES', 'x', '10.0.0.0/33', '10.0.0.0/', '::1/129', '10.0.0.1,', 'localhost', '10.0.0.0/-1'],
   ['AUTH_INSECURE_HTTP', '1', 'yes', 'TRUE', ' true'],
+  ['ETCD_ENDPOINTS', 'http://', 'a b', 'ftp://a:1', 'http://u:p@a:2379', 'http://a:2379/x', 'a:2379,', ','],
+  ['ETCD_PREFIX', 'auth', '/auth', 'a b/', '/ä/'],
+  ['ETCD_CA', 'x', PRIVATE_KEY],
 ];
 for (const [name, ...values] of BAD) {
   for (const value of values) {
@@ -123,7 +127,9 @@ for (const [name, ...values] of BAD) {
 
 const SENTINEL = 'S3NT1NEL-value';
 test('all problems are reported at once, by name, and no value of any variable is repeated', () => {
-  const names = [...VARIABLES.keys()].filter((name) => !['AUTH_DATA_DIR', 'AUTH_ADMIN_CLIENT_ID'].includes(name));
+  const names = [...VARIABLES.keys()].filter(
+    (name) => !['AUTH_DATA_DIR', 'AUTH_ADMIN_CLIENT_ID', 'ETCD_USERNAME', 'ETCD_PASSWORD'].includes(name),
+  );
   const environment = Object.fromEntries(names.map((name) => [name, `${SENTINEL} ${name.length}`]));
   const problems = problemsOf({ ...environment, AUTH_NOPE: SENTINEL, AUTH_ADMIN_CLIENT_ID: `-${SENTINEL}` });
   for (const name of [...names, 'AUTH_NOPE', 'AUTH_ADMIN_CLIENT_ID']) {
@@ -148,6 +154,8 @@ test('whatever is in the environment: a configuration or problems, never another
   );
 });
 
+const ETCD = { username: undefined, password: undefined, ca: undefined, cert: undefined, key: undefined, prefix: '/auth/' };
+
 const GOOD: readonly [environment: Environment, expected: Partial<Config>][] = [
   [{ AUTH_PORT: '65535' }, { port: 65535, issuer: 'http://localhost:65535' }],
   [{ AUTH_ISSUER: 'https://a.example/tenant/x' }, { issuer: 'https://a.example/tenant/x' }],
@@ -161,6 +169,11 @@ const GOOD: readonly [environment: Environment, expected: Partial<Config>][] = [
   [{ AUTH_SIGNING_ALG: 'EdDSA' }, { signingAlg: 'EdDSA' }],
   [{ AUTH_DATA_DIR: '/var/lib/auth' }, { dataDir: '/var/lib/auth' }],
   [{ AUTH_DATA_DIR: '../x' }, { dataDir: join(NOWHERE, '../x') }],
+  [{ ETCD_ENDPOINTS: 'a:1, https://b:2' }, { etcd: { ...ETCD, endpoints: ['a:1', 'https://b:2'] } }],
+  [
+    { ETCD_ENDPOINTS: 'a:1', ETCD_USERNAME: 'u', ETCD_PASSWORD: 'p w', ETCD_CERT: CERT, ETCD_KEY: PRIVATE_KEY, ETCD_PREFIX: '/x/' },
+    { etcd: { endpoints: ['a:1'], username: 'u', password: 'p w', ca: undefined, cert: CERT, key: PRIVATE_KEY, prefix: '/x/' } },
+  ],
   [{ AUTH_ENCRYPTION_KEY: KEY.toString('base64url') }, { encryptionKeys: [KEY] }],
   [{ AUTH_ENCRYPTION_KEY: `${KEY.toString('base64')}, ${KEY.toString('base64')}` }, { encryptionKeys: [KEY, KEY] }],
   [
@@ -327,6 +340,8 @@ test('docs/config.md names every variable', () => {
 test('the example of every variable would be accepted', () => {
   for (const [name, example] of VARIABLES) {
     if (/^the output of|_FILE=/.test(example)) continue;
-    assert.deepEqual(problemsOf({ AUTH_ENCRYPTION_KEY: KEY.toString('base64'), [name]: example }), [], name);
+    // A user name goes with a password.
+    const beside = name === 'ETCD_USERNAME' ? { ETCD_PASSWORD: 'x' } : {};
+    assert.deepEqual(problemsOf({ AUTH_ENCRYPTION_KEY: KEY.toString('base64'), ...beside, [name]: example }), [], name);
   }
 });

@@ -42,6 +42,8 @@ const CLIENTS_MAX = 10_000;
 export function openMirror({ etcd, writer, seal, prefix, epoch, hasRoom, monotonic, onRead }: MirrorOptions): Mirror {
   const written = new Map<string, string>();
   let readAgainAt = Number.NEGATIVE_INFINITY;
+  /** revision in which the epoch's key was made */
+  let madeAt: number | undefined;
   const keyOf = (tokenHash: string) => `${prefix}tokens/${tokenHash}`;
   return {
     async findToken(tokenHash) {
@@ -83,11 +85,16 @@ export function openMirror({ etcd, writer, seal, prefix, epoch, hasRoom, monoton
       const key = `${prefix}epoch`;
       const { succeeded, responses } = await etcd.txn({
         compare: [{ key, target: 'VALUE', result: 'EQUAL', value: Buffer.from(history) }],
+        success: [{ requestRange: { key } }],
         failure: [{ requestRange: { key } }, { requestPut: { key, value: Buffer.from(history) } }],
       });
-      if (succeeded) return 'ours';
+      const [found] = responses[0]?.responseRange?.kvs ?? [];
+      // Another node may have been quicker: then the key is not the one that was there before.
+      const isKnown = succeeded && (madeAt === undefined || madeAt === found?.createRevision);
+      madeAt = succeeded ? found?.createRevision : undefined;
+      if (isKnown) return 'ours';
       written.clear();
-      return responses[0]?.responseRange?.kvs.length ? 'other' : 'wiped';
+      return found && !succeeded ? 'other' : 'wiped';
     },
     forget: () => written.clear(),
   };

@@ -1,6 +1,5 @@
 /** What an operator says about etcd, checked before anything is connected. */
-import type { SecureClientSessionOptions } from 'node:http2';
-import { createSecureContext } from 'node:tls';
+import { type ConnectionOptions, createSecureContext } from 'node:tls';
 
 export interface EndpointOptions {
   /** `host:port`, `http://host:port` or `https://host:port`, tried in this order. Without a scheme: https where there is one of `ca`, `cert` and `key`. */
@@ -17,7 +16,7 @@ export interface EndpointOptions {
 /** @throws Error — what is wrong, for the operator; without the key */
 export function readEndpoints({ endpoints, ca, cert, key, servername }: EndpointOptions): {
   readonly endpoints: readonly URL[];
-  readonly tls: SecureClientSessionOptions;
+  readonly tls: ConnectionOptions;
 } {
   if (endpoints.length === 0) throw new Error('etcd: no endpoint');
   if ((cert === undefined) !== (key === undefined)) throw new Error('etcd: a certificate needs its key, and a key its certificate');
@@ -37,7 +36,7 @@ export function readEndpoints({ endpoints, ca, cert, key, servername }: Endpoint
 function readEndpoint(endpoint: string, scheme: 'http' | 'https'): URL {
   const text = endpoint.includes('://') ? endpoint : `${scheme}://${endpoint}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isBare = url && url.pathname === '/' && !url.search && !url.hash && !url.username && !url.password;
+  const isBare = url && /:\d+\/?$/.test(text) && url.pathname === '/' && !url.search && !url.hash && !url.username && !url.password;
   // Not the text itself: an operator may have put a password into it.
   if (!url || !isBare || !/^https?:$/.test(url.protocol))
     throw new Error('etcd: an endpoint has to be host:port, http://host:port or https://host:port');

@@ -6,7 +6,9 @@
  * A session counts as connected only after etcd's first SETTINGS frame: a frozen etcd's kernel takes connections as well, and anything may
  * listen on a port. Nothing here keeps the process alive.
  */
-import { type ClientHttp2Session, connect, type SecureClientSessionOptions } from 'node:http2';
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { EtcdError, GRPC, isRefusal, toEtcdError } from './errors.ts';
 import { openStreamsOf } from './grpc.ts';
 
@@ -14,7 +16,7 @@ export interface SessionOptions {
   /** at least one, with `http:` or `https:` */
   readonly endpoints: readonly URL[];
   /** for endpoints with `https:` */
-  readonly tls: SecureClientSessionOptions;
+  readonly tls: ConnectionOptions;
   /** The first calls on a session. Without them it is not used. @throws EtcdError 16 or 7 — refused: the next attempt comes later than after an outage */
   readonly greet: (http2: ClientHttp2Session) => Promise<void>;
   /** An attempt failed, or the session was lost. */
@@ -180,12 +182,14 @@ export class EtcdSession {
 }
 
 /** @returns a session on which etcd has said its first word @throws EtcdError 14 */
-function open(endpoint: URL, tls: SecureClientSessionOptions): Promise<ClientHttp2Session> {
+function open(endpoint: URL, tls: ConnectionOptions): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
-    const http2 = connect(endpoint, {
-      ...(endpoint.protocol === 'https:' && tls),
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-    });
+    const socket = openSocket(endpoint, tls);
+    // A certificate of ours that etcd refuses: with TLS 1.3 that is said after the handshake. Node 20 ends the session then, but not the socket,
+    // and says so to nobody before the socket ends.
+    socket.on('error', () => socket.destroy());
+    const settings = { enablePush: false, initialWindowSize: WINDOW_BYTES };
+    const http2 = connect(endpoint, { createConnection: () => socket, settings });
     http2.unref();
     const late = setTimeout(() => http2.destroy(new Error(`no answer within ${CONNECT_MS_MAX} ms`)), CONNECT_MS_MAX).unref();
     let reason: unknown = new Error('the connection was closed');
@@ -203,6 +207,14 @@ function open(endpoint: URL, tls: SecureClientSessionOptions): Promise<ClientHtt
       resolve(http2);
     });
   });
+}
+
+function openSocket({ protocol, hostname, port }: URL, tls: ConnectionOptions): Socket {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const place = { host, port: Number(port) || (protocol === 'https:' ? 443 : 80), noDelay: true };
+  if (protocol === 'http:') return connectTcp(place);
+  // Names are sent in the handshake, addresses are not: RFC 6066 §3.
+  return connectTls({ ...place, ...(isIP(host) === 0 && { servername: host }), ...tls, ALPNProtocols: ['h2'] });
 }
 
 function reasonOf(error: unknown): string {

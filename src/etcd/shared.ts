@@ -35,6 +35,8 @@ export interface SharedOptions {
   readonly onAcknowledgement: (announcement: Announcement, nodeId: string) => void;
   /** The cache is empty. */
   readonly onWiped: () => void;
+  /** how often it is looked whether the cache is still ours and has room */
+  readonly tendMs: number;
 }
 
 /** Since the start. */
@@ -62,10 +64,19 @@ export interface Shared {
 
 const WRITE_MS = 2_000;
 const WAITING_MAX = 10_000;
-const TEND_MS = 5_000;
 
 /** Starts to connect, and returns at once. @throws Error — settings that cannot be used */
-export function openShared({ etcd: config, seal, epoch, now, log, onAnnouncement, onAcknowledgement, onWiped }: SharedOptions): Shared {
+export function openShared({
+  etcd: config,
+  seal,
+  epoch,
+  now,
+  log,
+  onAnnouncement,
+  onAcknowledgement,
+  onWiped,
+  tendMs,
+}: SharedOptions): Shared {
   const counts: SharedCounts = {
     reads: { hit: 0, miss: 0, ignored: 0, failed: 0 },
     transactions: { done: 0, failed: 0 },
@@ -132,7 +143,7 @@ export function openShared({ etcd: config, seal, epoch, now, log, onAnnouncement
       isTending = false;
     }
   };
-  const tending = setInterval(() => void tend(), TEND_MS).unref();
+  const tending = setInterval(() => void tend(), tendMs).unref();
   return {
     bus,
     cache: mirror,

@@ -192,6 +192,7 @@ test('options that cannot be used are refused before anything is connected', () 
     [{ endpoints: ['http://user:secret@x:1'] }, /endpoint has to be/],
     [{ endpoints: ['http://x:1/path'] }, /endpoint has to be/],
     [{ endpoints: ['not a host'] }, /endpoint has to be/],
+    [{ endpoints: ['http://x'] }, /endpoint has to be/],
     [{ endpoints: ['x:1'], username: 'a' }, /needs a password/],
     [{ endpoints: ['x:1'], cert: 'x' }, /needs its key/],
     [{ endpoints: ['x:1'], cert: 'secret', key: 'secret' }, /cannot be read/],

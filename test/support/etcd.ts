@@ -190,20 +190,34 @@ export interface Wire {
   readonly endpoint: string;
   /** `silent`: nothing passes any more, in neither direction, and nobody is told; new connections as well. `reset`: RST to all who are connected. */
   set(state: 'passing' | 'silent' | 'reset'): void;
+  /** how often somebody has connected */
+  connections(): number;
+  /** bytes that clients have sent so far */
+  sent(): number;
+  /** Something was sent into the silence. */
+  isHolding(): boolean;
 }
 
 /** A TCP port in front of etcd's. */
 export async function wireTo(t: Cleanup, port: number): Promise<Wire> {
   let isSilent = false;
+  let isHolding = false;
+  let sent = 0;
+  let connections = 0;
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
+    connections++;
     const far = connect(port, '127.0.0.1');
     for (const [from, to] of [
       [near, far],
       [far, near],
     ] as const) {
       sockets.add(from);
-      from.on('data', (chunk) => isSilent || to.write(chunk));
+      from.on('data', (chunk) => {
+        if (from === near) sent += chunk.length;
+        if (isSilent) isHolding = true;
+        else to.write(chunk);
+      });
       from.on('error', () => undefined);
       from.on('close', () => {
         sockets.delete(from);
@@ -218,8 +232,12 @@ export async function wireTo(t: Cleanup, port: number): Promise<Wire> {
   });
   return {
     endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connections: () => connections,
+    sent: () => sent,
+    isHolding: () => isHolding,
     set(state) {
       isSilent = state === 'silent';
+      isHolding = false;
       if (state === 'reset') for (const socket of sockets) socket.resetAndDestroy();
     },
   };

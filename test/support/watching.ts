@@ -19,29 +19,34 @@ export interface Watching {
   close(): void;
 }
 
-export function watching(etcd: Pick<Etcd, 'watch'>, request: WatchRequest): Watching {
+/** @param listener the same as `told`, with the reasons of gaps */
+export function watching(etcd: Pick<Etcd, 'watch'>, request: WatchRequest, listener?: (what: string) => void): Watching {
   const events: WatchEvent[] = [];
   const batches: number[] = [];
   const gaps: string[] = [];
   const starts: number[] = [];
   const told: string[] = [];
+  const tell = (what: string, detail = '') => {
+    told.push(what);
+    listener?.(what + detail);
+  };
   const watch = etcd.watch(request, {
     onEvents(some) {
       events.push(...some);
       batches.push(some.length);
-      told.push(...some.map(({ kv }) => kv.key.toString()));
+      for (const { kv } of some) tell(kv.key.toString());
     },
     onGap(reason) {
       gaps.push(reason);
-      told.push('gap');
+      tell('gap', `: ${reason}`);
     },
     onCreated(revision) {
       starts.push(revision);
-      told.push('created');
+      tell('created');
     },
     onReconnect(revision) {
       starts.push(revision);
-      told.push('again');
+      tell('again');
     },
   });
   const keys = () => events.map(({ kv }) => kv.key.toString());
