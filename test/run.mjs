@@ -11,18 +11,12 @@ import { migrate } from '../dist/src/postgres/migrate.js';
 
 const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
 const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
-<<<<<<< HEAD
 const isTimed = (file) => /test\/(faults\/(outage|kill)|deployment\/loopback)/.test(file);
-const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli)\/|embedded/.test(file);
+const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|etcd)\/|embedded/.test(file);
 /**
  * Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves, and so does a
  * whole cluster, which would slow the others down.
  */
-=======
-const isTimed = (file) => /test\/faults\/(outage|kill)/.test(file);
-const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|etcd)\/|embedded/.test(file);
-/** Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves. */
->>>>>>> 55276f9add9707a41b31983fb19e83138e622ae8
 const GROUPS = [
   { concurrency: 4, has: (file) => !isTimed(file) && !isHeavy(file) },
   { concurrency: 3, has: isHeavy },
