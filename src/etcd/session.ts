@@ -220,8 +220,10 @@ function openSocket({ protocol, hostname, port }: URL, tls: ConnectionOptions): 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error ? String(error.code) : '';
+  const detail = 'reason' in error ? String(error.reason) : error.message.trim();
+  if (/ALERT/.test(code)) return `TLS: etcd refuses the connection, most often for want of a certificate that it trusts (${detail})`;
   if (/CERT|SIGNATURE|ISSUER|CRL/.test(code)) return `TLS: the certificates do not fit (${error.message})`;
-  if (/SSL|TLS|EPROTO/.test(code)) return `TLS: ${error.message}`;
+  if (/SSL|TLS|EPROTO/.test(code)) return `TLS: ${detail}`;
   if (code === 'ERR_HTTP2_ERROR' || code === 'ERR_HTTP2_SESSION_ERROR')
     return `this is not etcd: it does not speak HTTP/2 (${error.message})`;
   return error.message || code;

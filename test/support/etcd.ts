@@ -74,9 +74,21 @@ export interface TestEtcd {
   control(...args: readonly string[]): Promise<string>;
 }
 
-export async function startEtcd(t: Cleanup, { members: count = 1, flags = [], tls }: EtcdFlags = {}): Promise<TestEtcd> {
+const PORT_IS_TAKEN = /address already in use/;
+
+export async function startEtcd(t: Cleanup, flags: EtcdFlags = {}): Promise<TestEtcd> {
   assert.ok(IS_THERE, LACK);
-  const folder = await scratch(t);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startAt(await scratch(t), flags);
+    } catch (error) {
+      // A port that was free a moment ago is another test's by now.
+      if (attempt === 5 || !PORT_IS_TAKEN.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startAt(folder: string, { members: count = 1, flags = [], tls }: EtcdFlags): Promise<TestEtcd> {
   const scheme = tls ? 'https' : 'http';
   const places = await Promise.all(
     Array.from({ length: count }, async (_, i) => ({
@@ -130,17 +142,8 @@ function member(args: readonly string[], place: { endpoint: string; port: number
   return {
     endpoint: place.endpoint,
     port: place.port,
-    async start() {
-      let output = '';
-      child = spawn(PROGRAM ?? '', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-      child.stderr?.on('data', (chunk: Buffer) => {
-        output = (output + chunk).slice(-4_000);
-      });
-      await until(async () => {
-        assert.ok(child.exitCode === null && child.signalCode === null, `etcd ended: ${output}`);
-        const response = await fetch(`http://127.0.0.1:${place.health}/health`).catch(() => undefined);
-        return (await response?.text())?.includes('true') === true;
-      }, 20_000);
+    start: async () => {
+      child = await launch(args, place.health);
     },
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
@@ -148,6 +151,21 @@ function member(args: readonly string[], place: { endpoint: string; port: number
     thaw: () => void child.kill('SIGCONT'),
     wipe: () => rm(place.dataDir, { recursive: true }),
   };
+}
+
+/** @returns once it serves */
+async function launch(args: readonly string[], health: number): Promise<ChildProcess> {
+  let output = '';
+  const child = spawn(PROGRAM ?? '', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  child.stderr.on('data', (chunk: Buffer) => {
+    output = (output + chunk).slice(-4_000);
+  });
+  await until(async () => {
+    assert.ok(child.exitCode === null && child.signalCode === null, `etcd ended: ${output}`);
+    const response = await fetch(`http://127.0.0.1:${health}/health`).catch(() => undefined);
+    return (await response?.text().catch(() => ''))?.includes('true') === true;
+  }, 20_000);
+  return child;
 }
 
 /** A client that is closed with the test; its bugs fail the test. */
