@@ -4,12 +4,14 @@
  */
 import { connect, type Socket } from 'node:net';
 import { type Cost, cpuMs, difference } from './process-cost.ts';
+import { quantile } from './report.ts';
+import { bodyOfComplete } from './wire.ts';
 
 /** One round, as the parent process orders it. */
 export interface LoadOrder {
   readonly port: number;
-  /** of the server, whose process tree is charged */
-  readonly pid: number;
+  /** of the server, and of what works for it: their process trees are charged */
+  readonly pids: readonly number[];
   /** whole HTTP requests, sent in turn */
   readonly requests: readonly string[];
   /** what the body of a right answer contains */
@@ -53,11 +55,11 @@ async function run(order: LoadOrder): Promise<LoadResult> {
   const tally: Tally = { latenciesMs: [], errors: 0, errorSamples: [] };
   const sockets = Array.from({ length: order.connections }, (_, index) => drive(order, index, tally));
   await delay(order.leadInMs);
-  const [serverBefore, ownBefore, startedAt] = [cpuMs(order.pid), process.cpuUsage(), performance.now()];
+  const [serverBefore, ownBefore, startedAt] = [cpuOf(order), process.cpuUsage(), performance.now()];
   tally.latenciesMs = [];
   await delay(order.measureMs);
   const elapsedMs = performance.now() - startedAt;
-  const [serverAfter, own] = [cpuMs(order.pid), process.cpuUsage(ownBefore)];
+  const [serverAfter, own] = [cpuOf(order), process.cpuUsage(ownBefore)];
   const sorted = Float64Array.from(tally.latenciesMs).sort();
   for (const socket of sockets)
     socket
@@ -102,24 +104,13 @@ function drive({ port, requests, expected }: LoadOrder, index: number, tally: Ta
   return socket;
 }
 
-/** @returns where the body starts, once all of it is there; an answer without a length counts as one without a body, so as wrong */
-function bodyOfComplete(received: string): number | undefined {
-  const headEnd = received.indexOf('\r\n\r\n');
-  if (headEnd < 0) return undefined;
-  const length = /\r\ncontent-length: *(\d+)/i.exec(received)?.[1];
-  if (length === undefined) return received.length;
-  const bodyAt = headEnd + 4;
-  return received.length >= bodyAt + Number(length) ? bodyAt : undefined;
+function cpuOf({ pids }: LoadOrder): Cost {
+  return pids.map(cpuMs).reduce((sum, cost) => ({ node: sum.node + cost.node, postgres: sum.postgres + cost.postgres }));
 }
 
 function fail(tally: Tally, sample: string): void {
   tally.errors++;
   if (tally.errorSamples.length < ERROR_SAMPLES_MAX) tally.errorSamples.push(sample.slice(0, 500));
-}
-
-/** @param sorted ascending */
-function quantile(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
 
 function delay(ms: number): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Packages, StartTimes } from './footprint.ts';
 import type { LoadResult } from './load.ts';
 import type { Cost } from './process-cost.ts';
+import type { Surroundings } from './saved.ts';
 import type { PostgresFacts, ServerName } from './servers.ts';
 
 export const CASES = ['introspect', 'issue'] as const;
@@ -22,13 +23,7 @@ export interface Measurement extends LoadResult {
 }
 
 /** What is saved. */
-export interface Result {
-  readonly date: string;
-  readonly commit: string;
-  readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryBytes: number; readonly os: string };
-  /** 1-minute load average when the run began: above 0.5, others were at work */
-  readonly loadAverage: number;
-  readonly node: string;
+export interface Result extends Surroundings {
   readonly postgres: PostgresFacts;
   readonly options: Options;
   readonly measurements: readonly Measurement[];
@@ -45,12 +40,17 @@ const TITLES: Readonly<Record<Case, string>> = {
 };
 
 export function markdown(result: Result): string {
-  const { date, commit, machine, loadAverage, node, postgres, options } = result;
-  const facts =
-    `${date.slice(0, 10)}, commit ${commit}, ${machine.cores} cores of ${machine.cpu}, ${mebibytes(machine.memoryBytes)} MiB, ${machine.os}, ` +
-    `Node ${node}, PostgreSQL ${postgres.version} (fsync ${postgres.fsync}, synchronous_commit ${postgres.synchronousCommit}). ` +
-    `Rounds: ${options.rounds} of ${options.seconds} s, ${options.connections} connections, load average before it ${loadAverage.toFixed(1)}.`;
-  return [facts, ...CASES.map((name) => caseTable(result, name)), footprintTable(result)].join('\n\n');
+  const { loadAverage, postgres, options } = result;
+  const durability = `PostgreSQL ${postgres.version} (fsync ${postgres.fsync}, synchronous_commit ${postgres.synchronousCommit})`;
+  const rounds = `Rounds: ${options.rounds} of ${options.seconds} s, ${options.connections} connections, load average before it ${loadAverage.toFixed(1)}.`;
+  const head = `${facts(result)}, ${durability}. ${rounds}`;
+  return [head, ...CASES.map((name) => caseTable(result, name)), footprintTable(result)].join('\n\n');
+}
+
+/** Where and on what it was measured. */
+export function facts({ date, commit, machine, node }: Surroundings): string {
+  const { cores, cpu, memoryBytes, os } = machine;
+  return `${date.slice(0, 10)}, commit ${commit}, ${cores} cores of ${cpu}, ${mebibytes(memoryBytes)} MiB, ${os}, Node ${node}`;
 }
 
 function caseTable({ measurements }: Result, name: Case): string {
@@ -111,7 +111,7 @@ function pairedRatio(own: readonly Measurement[], others: readonly Measurement[]
   return median(ratios).toFixed(2);
 }
 
-function rate({ requests, elapsedMs }: Measurement): number {
+export function rate({ requests, elapsedMs }: LoadResult): number {
   return (requests * 1000) / elapsedMs;
 }
 
@@ -119,22 +119,27 @@ function cpuUs(entry: Measurement): number {
   return perRequestUs(entry, entry.cpuMs.node + entry.cpuMs.postgres);
 }
 
-function perRequestUs({ requests }: Measurement, cpuMs: number): number {
+export function perRequestUs({ requests }: LoadResult, cpuMs: number): number {
   return (cpuMs * 1000) / requests;
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+/** @param sorted ascending */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}
+
+export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [line(heads), line(heads.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-function whole(value: number): string {
+export function whole(value: number): string {
   return Math.round(value).toLocaleString('en');
 }
 

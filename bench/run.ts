@@ -1,16 +1,15 @@
 /** `npm run bench`: starts the servers, interleaves the rounds, prints the tables, saves the result. */
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem, type } from 'node:os';
-import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { basic, issueToken } from '../test/support/client.ts';
+import { issueToken } from '../test/support/client.ts';
 import { measureMemory, measurePackages, measureStarts } from './footprint.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { CASES, type Case, type Measurement, markdown, type Options, type Result } from './report.ts';
+import { readSurroundings, save, say, usualFile } from './saved.ts';
 import { type RunningServer, startAuth, startPeer } from './servers.ts';
+import { formRequest } from './wire.ts';
 
 const USAGE = `npm run bench -- [--quick] [--rounds 5] [--seconds 3] [--out bench/results/<date>-<commit>.json]
 
@@ -33,7 +32,7 @@ interface Arguments {
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the bench reads /proc: it runs on Linux only');
   const { options, warmUpMs, out } = readArguments();
-  const { commit, ...surroundings } = readSurroundings();
+  const surroundings = readSurroundings();
   say(`start time: ${options.starts} first and later starts`);
   const starts = await measureStarts(options.starts);
   const generator = fork(fileURLToPath(new URL('./load.js', import.meta.url)), { execArgv: [] });
@@ -50,9 +49,9 @@ async function main(): Promise<void> {
     const memory = { idle, afterLoad };
     const { postgres } = auth;
     const packages = await measurePackages();
-    const result: Result = { commit, ...surroundings, postgres, options, measurements, starts, memory, packages };
+    const result: Result = { ...surroundings, postgres, options, measurements, starts, memory, packages };
     process.stdout.write(`\n${markdown(result)}\n`);
-    if (out !== undefined) save(out.replace('<commit>', commit), result);
+    if (out !== undefined) save(out, result);
   } finally {
     generator.disconnect();
     await Promise.all(servers.map((server) => server.stop()));
@@ -79,7 +78,7 @@ async function runRounds(generator: ChildProcess, servers: readonly RunningServe
 async function measure(generator: ChildProcess, server: RunningServer, name: Case, measureMs: number): Promise<LoadResult> {
   const order: LoadOrder = {
     port: server.port,
-    pid: server.pid,
+    pids: [server.pid],
     requests: await requestsOf(server, name),
     expected: name === 'introspect' ? '"active":true' : '"access_token":"',
     connections: CONNECTIONS,
@@ -97,18 +96,7 @@ async function measure(generator: ChildProcess, server: RunningServer, name: Cas
 
 /** Fresh tokens each time: the issue rounds push older ones out of oidc-provider's store. */
 async function requestsOf({ port, client }: RunningServer, name: Case): Promise<readonly string[]> {
-  const post = (path: string, form: Readonly<Record<string, string>>) => {
-    const body = new URLSearchParams(form).toString();
-    const head = [
-      `POST ${path} HTTP/1.1`,
-      `Host: localhost:${port}`,
-      `Authorization: ${basic(client)}`,
-      'Accept: application/json',
-      'Content-Type: application/x-www-form-urlencoded',
-      `Content-Length: ${body.length}`,
-    ];
-    return `${head.join('\r\n')}\r\n\r\n${body}`;
-  };
+  const post = (path: string, form: Readonly<Record<string, string>>) => formRequest({ port, path, form, credentials: client });
   if (name === 'issue') return [post('/token', { grant_type: 'client_credentials', scope: 'read write' })];
   const url = `http://127.0.0.1:${port}`;
   const tokens = Array.from({ length: TOKENS }, () => issueToken(url, client, { scope: 'read write' }));
@@ -132,36 +120,12 @@ function readArguments(): Arguments {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
   const seconds = Number(values.seconds ?? (values.quick ? 1 : 3));
   if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100 && seconds >= 0.1 && seconds <= 60)) throw new Error(USAGE);
-  const usual = `bench/results/${new Date().toISOString().slice(0, 10)}-<commit>.json`;
-  const out = values.out ?? (values.quick ? undefined : usual);
+  const out = values.out ?? (values.quick ? undefined : usualFile());
   return {
     options: { rounds, seconds, connections: CONNECTIONS, starts: values.quick ? 1 : 5 },
     warmUpMs: values.quick ? 500 : 3_000,
     out,
   };
-}
-
-function readSurroundings(): Pick<Result, 'date' | 'commit' | 'machine' | 'loadAverage' | 'node'> {
-  const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim();
-  const changed = git('status', '--porcelain', '--', 'src', 'migrations', 'package-lock.json') !== '';
-  return {
-    date: new Date().toISOString(),
-    commit: `${git('rev-parse', '--short', 'HEAD')}${changed ? '-changed' : ''}`,
-    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), os: `${type()} ${release()}` },
-    loadAverage: loadavg()[0] ?? 0,
-    node: process.versions.node,
-  };
-}
-
-function save(file: string, result: Result): void {
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
-  say(`saved: ${file}`);
-}
-
-/** Progress; the tables alone go to stdout. */
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
 }
 
 // An exit of its own, so that servers.ts can take the servers along.

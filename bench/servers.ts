@@ -40,16 +40,19 @@ const READY_POLL_MS = 2;
 const STOP_MS_MAX = 30_000;
 
 /**
- * auth as an operator runs it: `node dist/src/main.js serve`, with its private PostgreSQL in `dataDir`.
+ * auth as an operator runs it: `node dist/src/main.js serve`, with its private PostgreSQL in `dataDir` unless `environment` names another one.
  *
  * @returns `startMs` from spawn to the first 200 of `/health/ready`
  */
-export async function launchAuth(dataDir: string): Promise<{ child: ChildProcess; port: number; startMs: number }> {
+export async function launchAuth(
+  dataDir: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<{ child: ChildProcess; port: number; startMs: number }> {
   const port = await freePort();
   const startedAt = performance.now();
   const child = spawn(process.execPath, [AUTH, 'serve'], {
     cwd: tmpdir(),
-    env: { PATH: process.env.PATH, NODE_ENV: 'production', AUTH_PORT: String(port), AUTH_DATA_DIR: dataDir },
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', AUTH_PORT: String(port), AUTH_DATA_DIR: dataDir, ...environment },
     stdio: OUTPUT_ONLY,
   });
   const output = watch(child);
@@ -69,8 +72,7 @@ export async function startAuth(): Promise<RunningServer & { readonly postgres: 
     await rm(dataDir, { recursive: true, force: true });
   };
   try {
-    const postgres = await postgresFacts(dataDir);
-    if (postgres.fsync !== 'on' || postgres.synchronousCommit !== 'on') throw new Error(`not durable: ${JSON.stringify(postgres)}`);
+    const postgres = await durablePostgres(join(dataDir, 'postgres'));
     const admin = JSON.parse(await readFile(join(dataDir, 'admin.json'), 'utf8'));
     const server = { url: `http://127.0.0.1:${port}`, admin: { clientId: admin.client_id, clientSecret: admin.client_secret } };
     const { clientId, clientSecret } = await createClient(server, { scope: SCOPE });
@@ -103,7 +105,7 @@ export async function stopAuth(child: ChildProcess): Promise<void> {
   if (child.exitCode !== 0) throw new Error(`auth ended with ${child.exitCode ?? child.signalCode}`);
 }
 
-async function stopProcess(child: ChildProcess): Promise<void> {
+export async function stopProcess(child: ChildProcess): Promise<void> {
   if (hasEnded(child)) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
@@ -123,27 +125,29 @@ function isReady(port: number): Promise<boolean> {
   });
 }
 
-async function postgresFacts(dataDir: string): Promise<PostgresFacts> {
-  const client = new pg.Client({ host: join(dataDir, 'postgres'), user: 'auth', database: 'auth' });
+/** @param host the folder of its socket @throws Error — it would not keep what it confirmed */
+export async function durablePostgres(host: string, database = 'auth'): Promise<PostgresFacts> {
+  const client = new pg.Client({ host, user: 'auth', database });
   await client.connect();
   try {
     const { rows } = await client.query<PostgresFacts>(
       `select current_setting('server_version') as version, current_setting('fsync') as fsync,
         current_setting('synchronous_commit') as "synchronousCommit"`,
     );
-    if (!rows[0]) throw new Error('PostgreSQL says nothing about itself');
-    return rows[0];
+    const [facts] = rows;
+    if (facts?.fsync !== 'on' || facts.synchronousCommit !== 'on') throw new Error(`not durable: ${JSON.stringify(facts)}`);
+    return facts;
   } finally {
     await client.end();
   }
 }
 
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
 /** Ends with this process at the latest, and its pipes are kept empty. @returns what was written, for the message of a failed start */
-function watch(child: ChildProcess): () => string {
+export function watch(child: ChildProcess): () => string {
   const end = () => child.kill('SIGTERM');
   process.once('exit', end);
   child.once('exit', () => process.off('exit', end));
