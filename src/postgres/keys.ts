@@ -59,7 +59,7 @@ export async function ensureSigningKey(db: Db, alg: SigningAlg, encryptionKeys: 
       values: [key.kid, key.alg, publicJwk(key), encrypt(key, encryptionKeys)],
     });
     await writeAudit(tx, undefined, 'keys.create', key.kid, { alg });
-    await appendChange(tx, 'keys', key.kid, Date.now() / 1000 + ACCESS_TOKEN_TTL_MAX_SECONDS);
+    await appendChange(tx, 'keys', key.kid, Math.ceil(Date.now() / 1000) + ACCESS_TOKEN_TTL_MAX_SECONDS);
   });
 }
 
