@@ -72,7 +72,9 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         const administrator = await prepareDatabase(config, database, db, log, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
-        memory = memoryOf(config, database, db, followerDb, events);
+        memory ??= memoryOf(config, database, db, followerDb, events);
+        // Before the first look only this machine's clock could say what has expired.
+        await memory.prove();
         following = follow(memory, log);
         deps = httpDeps(config, memory, log);
         const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
