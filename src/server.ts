@@ -64,8 +64,16 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         const administrator = await prepareDatabase(config, database, db, log, newSecret);
         // At once: a generated secret is known to nobody else, and the listener may still fail.
         events.onAdministrator(administrator, localUrl(config));
+<<<<<<< HEAD
         node = openNode(config, database.encryptionKeys, { db, followerDb }, log, events.onHistoryChanged);
         deps = httpDeps(config, node.memory, log);
+=======
+        memory ??= memoryOf(config, database, db, followerDb, events);
+        // Before the first look only this machine's clock could say what has expired.
+        await memory.prove();
+        following = follow(memory, log);
+        deps = httpDeps(config, memory, log);
+>>>>>>> 1e064fefc5b5d067ea8fdf805c57b620c045d78c
         const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;

@@ -2,6 +2,7 @@
  * Strict revocation: waits until no node can answer from before it. Either every live node has acknowledged it, on the bus or in its row, or so
  * much time has passed that what any of them knew before is void (docs/coherence.md).
  */
+import { Unavailable } from '../core/ports.ts';
 import type { LiveNode, NodeRegistry, Sleep } from './ports.ts';
 import { SharedRun } from './shared-run.ts';
 
@@ -55,18 +56,21 @@ export class Acknowledgements {
     }
   }
 
-  /** Waits until no node answers from before these changes, which this one has announced just now. */
+  /** Waits until no node answers from before these changes, which this one has announced just now. @throws Unavailable — who would have to be waited for cannot be said */
   async settle(seqs: readonly number[]): Promise<void> {
     const mine = seqs.flatMap((seq) => {
       const nodeIds = this.#acknowledged.get(seq);
       return nodeIds ? [{ seq, nodeIds }] : [];
     });
     if (mine.length === 0) return;
-    await this.#until((node) => mine.every(({ seq, nodeIds }) => node.appliedSeq >= seq || nodeIds.has(node.id)));
-    for (const { seq } of mine) this.#acknowledged.delete(seq);
+    try {
+      await this.#until((node) => mine.every(({ seq, nodeIds }) => node.appliedSeq >= seq || nodeIds.has(node.id)));
+    } finally {
+      for (const { seq } of mine) this.#acknowledged.delete(seq);
+    }
   }
 
-  /** Waits for whatever the log has up to `seq`, whoever made it. */
+  /** Waits for whatever the log has up to `seq`, whoever made it. @throws Unavailable — as above */
   async settleAll(seq: number): Promise<void> {
     await this.#until((node) => node.appliedSeq >= seq);
   }
@@ -76,14 +80,18 @@ export class Acknowledgements {
     const since = monotonic();
     let late: readonly LiveNode[] | undefined;
     for (;;) {
-      // Without an answer nothing is known about them, and time decides.
+      // Without an answer to this look the one before counts: whoever came later knows of the change.
       const live = await this.#look.after().catch(() => late);
       late = live?.filter((node) => node.id !== nodeId && !hasApplied(node));
       if (late?.length === 0) return;
       const until = since + Math.max(maxStalenessMs, ...(late ?? []).map((node) => node.maxStalenessMs)) * RATE;
       const lookAgainAt = monotonic() + LOOK_MS;
       while (monotonic() < lookAgainAt) {
-        if (monotonic() >= until) return;
+        if (monotonic() >= until) {
+          // One of them may answer from what is older than this node may.
+          if (!late) throw new Unavailable('which nodes there are is not known');
+          return;
+        }
         await this.#acknowledgementWithin(Math.min(lookAgainAt, until) - monotonic());
         if (late?.every(hasApplied)) return;
       }

@@ -3,6 +3,11 @@
  * ones that ask PostgreSQL. A token's record never changes; whether it has ended is in the deny set, which the follower fills from the change log;
  * and nothing is said while the freshness lease has run out.
  */
+<<<<<<< HEAD
+=======
+import type { AccessTokenRecord } from '../core/access-token.ts';
+import type { Client } from '../core/clients.ts';
+>>>>>>> 1e064fefc5b5d067ea8fdf805c57b620c045d78c
 import {
   type AccessTokenStore,
   type ChangeEntry,
@@ -101,7 +106,8 @@ export function openMemory(options: MemoryOptions): Memory {
   let history: HistoryChanged | undefined;
   let turn = 0;
   let latest = 0;
-  let clockReadAt: number | undefined;
+  /** the log's clock, and this node's when it was read: taken together, or a catch-up that fails halfway would put it ahead */
+  let clock: { readonly nowMs: number; readonly readAt: number } | undefined;
   const freshness = new Freshness({
     ...options,
     async probe() {
@@ -117,7 +123,7 @@ export function openMemory(options: MemoryOptions): Memory {
         clients.clear();
         throw new Unavailable(error.message, { cause: error });
       }
-      clockReadAt = monotonic();
+      clock = { nowMs: follower.nowMs, readAt: monotonic() };
       // By the log's clock: with one that runs ahead for a while, what is revoked would be forgotten and come back to life.
       denied.prune(turn++, follower.nowMs / 1000);
     },
@@ -137,7 +143,9 @@ export function openMemory(options: MemoryOptions): Memory {
 
   /** By the log's clock, which is the same for all nodes, carried on by this one's monotonic one: set wall clocks change nothing. */
   function now(): number {
-    const nowMs = clockReadAt === undefined ? wall() : follower.nowMs + (monotonic() - clockReadAt);
+    // Not kept: a clock that is wrong when the node starts would end good tokens for as long as it is ahead.
+    if (!clock) return Math.floor(wall() / 1000);
+    const nowMs = clock.nowMs + (monotonic() - clock.readAt);
     latest = Math.max(latest, Math.floor(nowMs / 1000));
     return latest;
   }
@@ -146,7 +154,9 @@ export function openMemory(options: MemoryOptions): Memory {
     const cached = await cache?.findToken(tokenHash);
     if (cached) return { record: cached, revoked: false };
     const found = await options.tokens.find(tokenHash, at);
-    if (found && !found.revoked) cache?.keepToken(found.record);
+    if (found?.revoked)
+      denied.denyToken(tokenHash, found.record.expiresAt); // or the shared cache, asked next, would have this node take it back
+    else if (found) cache?.keepToken(found.record);
     return found;
   });
 
@@ -173,13 +183,20 @@ export function openMemory(options: MemoryOptions): Memory {
       if (entry) {
         await acknowledgements.settle([entry.seq]);
       } else {
-        // Somebody has revoked it before, and may still be waiting: no answer before theirs (DR2b).
-        await freshness.prove();
-        await acknowledgements.settleAll(follower.applied);
+        await settleBefore();
       }
       return entry;
     },
   };
+
+  const administration = followed(options.administration, (work) =>
+    acknowledgements.settling(async () => {
+      const result = await work();
+      // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
+      await freshness.prove().catch(() => freshness.discard());
+      return result;
+    }),
+  );
 
   const clientRecords: ClientDirectory = {
     async find(clientId) {
@@ -201,14 +218,19 @@ export function openMemory(options: MemoryOptions): Memory {
       },
     },
     clientRecords,
-    administration: followed(options.administration, (work) =>
-      acknowledgements.settling(async () => {
-        const result = await work();
-        // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
-        await freshness.prove().catch(() => freshness.discard());
-        return result;
-      }),
-    ),
+    administration: {
+      ...administration,
+      async update(id, change, actor) {
+        let wasDisabled = false;
+        const seen = (current: Client) => {
+          wasDisabled = current.disabled;
+          return change(current);
+        };
+        const updated = await administration.update(id, seen, actor);
+        if (wasDisabled && updated?.disabled) await settleBefore();
+        return updated;
+      },
+    },
     signingKeys: keys,
     prove: () => freshness.prove(),
     async follow() {
@@ -242,6 +264,12 @@ export function openMemory(options: MemoryOptions): Memory {
       await membership?.leave();
     },
   };
+
+  /** Somebody has ended it before, and may still be waiting: no answer before theirs (DR2b). @throws Unavailable */
+  async function settleBefore(): Promise<void> {
+    await freshness.prove();
+    await acknowledgements.settleAll(follower.applied);
+  }
 
   async function mirrorClient(clientId: string): Promise<void> {
     const known = await clientRecords.find(clientId);

@@ -289,7 +289,7 @@ test('a clock that runs ahead for a while makes no revoked token come back to li
 
 test('expiry is judged when the answer is given, not when the question came', async () => {
   const time = { ms: 0 };
-  const stores = memoryStores(() => NOW * 1000 + time.ms);
+  const stores = memoryStores({ nowMs: () => NOW * 1000 + time.ms });
   const record = await issued(stores, { expiresAt: NOW + 10 });
   const read = held(stores.log.read);
   const node = nodeOn(stores, { time, log: { read: read.call } });

@@ -1,0 +1,132 @@
+/** What goes wrong in a run, and when. Each seed has some kinds of faults and not the others: with all of them at once hardly anything would work. */
+import type { BusModel } from './bus-model.ts';
+import type { CacheModel } from './cache-model.ts';
+import type { Network } from './network.ts';
+import type { Node } from './node.ts';
+import type { Postgres } from './postgres-model.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export interface FaultyWorld {
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly postgres: Postgres;
+  readonly bus: BusModel | undefined;
+  readonly cache: CacheModel | undefined;
+  readonly nodes: () => readonly Node[];
+  /** Ends a node, and starts it again later on. */
+  restart(node: Node, how: 'killed' | 'leaves', afterMs: number): void;
+  /** the largest of the nodes' */
+  readonly maxStalenessMs: number;
+  /** the nodes whose machines may be suspended; the clocks of the others may be set */
+  canSuspend(node: Node): boolean;
+}
+
+type Fault = (world: FaultyWorld) => void;
+
+const POSTGRES = 'postgres';
+const BUS = 'bus';
+/** A fail-over that loses commits takes longer than any node answers from what it knows (docs/reliability.md). */
+const FAIL_OVER_FACTOR = 1.02;
+/** What goes on when peace has come still has to be over within the five seconds of K6. */
+const HELD_MS_MAX = 3_000;
+
+const FAULTS: Readonly<Record<string, Fault>> = {
+  slowLink: (world) => disturbLink(world, POSTGRES, (from, to) => world.network.slow(from, to, world.scheduler.random.between(10, 400))),
+  cutLink: (world) => disturbLink(world, POSTGRES, (from, to) => world.network.cut(from, to)),
+  cutBus: (world) => disturbLink(world, BUS, (from, to) => world.network.cut(from, to)),
+  freezePostgres: ({ scheduler: { random }, postgres }) => postgres.freeze(random.around(800)),
+  crashPostgres: ({ scheduler: { random }, postgres }) =>
+    postgres.crash(random.between(20, 1_500), random.chance(0.3) ? -random.between(0, 300_000) : 0),
+  failOver(world) {
+    const { scheduler, postgres, nodes, maxStalenessMs } = world;
+    const { random } = scheduler;
+    const failOver = postgres.lag();
+    const noticed = () => nodes().every(({ history }) => history === postgres.histories);
+    scheduler.after(random.around(400), () =>
+      failOver(maxStalenessMs * FAIL_OVER_FACTOR + random.between(0, 500), {
+        isSaid: random.chance(0.6),
+        noticed,
+        clockStep: random.chance(0.3) ? -random.between(0, 300_000) : 0,
+      }),
+    );
+  },
+  /** A node that was away has hardly said that it is there again when PostgreSQL crashes. */
+  lostRenewal(world) {
+    const { scheduler, network, postgres } = world;
+    const { machine } = someNode(world).process;
+    network.cut(machine, POSTGRES);
+    scheduler.note(`${machine} away`);
+    scheduler.after(scheduler.random.between(4_200, 4_950), () => {
+      network.mend(machine, POSTGRES);
+      scheduler.after(100 + scheduler.random.around(60), () => postgres.crash(scheduler.random.between(10, 60)));
+    });
+  },
+  badBus({ scheduler: { random }, bus }) {
+    if (bus) bus.faults = { lost: random.next() ** 2, twice: random.next(), late: random.next(), lateMs: random.around(1_500) };
+  },
+  stopBus({ scheduler, bus }) {
+    if (!bus) return;
+    if (scheduler.random.chance(0.3)) return bus.wipe();
+    bus.isStopped = true;
+    scheduler.after(scheduler.random.around(1_500), () => {
+      bus.isStopped = false;
+    });
+  },
+  badCache({ scheduler: { random }, cache }) {
+    if (random.chance(0.3)) return cache?.wipe();
+    if (cache) cache.faults = { lost: random.next(), answerMs: random.around(10), keptMs: random.around(1_000) };
+  },
+  pause: (world) => someNode(world).process.hold('paused', Math.min(HELD_MS_MAX, world.scheduler.random.around(700))),
+  pauseBriefly: (world) => someNode(world).process.hold('paused', world.scheduler.random.around(40)),
+  suspend(world) {
+    const node = someNode(world);
+    // Less than what the lease notices adds to the bound (docs/coherence.md).
+    if (world.canSuspend(node)) node.process.hold('suspended', Math.min(HELD_MS_MAX, 300 + world.scheduler.random.around(1_500)));
+  },
+  setClock(world) {
+    const node = someNode(world);
+    const { random } = world.scheduler;
+    if (!world.canSuspend(node)) node.process.stepWall((random.chance(0.5) ? 1 : -1) * random.pick([50, 300, 5_000, 7_200_000]));
+  },
+  kill: (world) => world.restart(someNode(world), 'killed', world.scheduler.random.around(600)),
+  leave: (world) => world.restart(someNode(world), 'leaves', world.scheduler.random.around(600)),
+};
+
+/** Those that take long, or after which not much is left to try. */
+const ONCE: ReadonlySet<string> = new Set(['failOver', 'lostRenewal']);
+
+function someNode({ scheduler, nodes }: FaultyWorld): Node {
+  return scheduler.random.pick(nodes());
+}
+
+/** One direction, or both. */
+function disturbLink(world: FaultyWorld, peer: string, disturb: (from: string, to: string) => void): void {
+  const { scheduler, network } = world;
+  const { machine } = someNode(world).process;
+  const ways = scheduler.random.pick([[[machine, peer]], [[peer, machine]], [[machine, peer], [peer, machine]]] as const); // biome-ignore format: a list
+  for (const [from, to] of ways) {
+    disturb(from, to);
+    scheduler.note(`link ${from} > ${to} disturbed`);
+    scheduler.after(scheduler.random.around(900), () => {
+      network.mend(from, to);
+      scheduler.note(`link ${from} > ${to} mended`);
+    });
+  }
+}
+
+/** @returns the kinds that this run has */
+export function planFaults(world: FaultyWorld, fromMs: number, untilMs: number): readonly string[] {
+  const { scheduler } = world;
+  const { random } = scheduler;
+  const share = random.pick([0, 0.15, 0.3, 0.6]);
+  const kinds = Object.entries(FAULTS).filter(([name]) => random.chance(ONCE.has(name) ? share / 3 : share));
+  for (const [name, fault] of kinds) {
+    const times = ONCE.has(name) ? 1 : 1 + Math.floor(random.around(name === 'pauseBriefly' ? 10 : 2.5));
+    for (let time = 0; time < times; time++) {
+      scheduler.after(random.between(fromMs, name === 'lostRenewal' ? 1_500 : untilMs), () => {
+        if (world.nodes().length > 0) fault(world);
+      });
+    }
+  }
+  return kinds.map(([name]) => name);
+}
