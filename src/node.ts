@@ -3,10 +3,14 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Memory, openMemory } from './coherence/memory.ts';
+import type { MemoryNumbers } from './coherence/numbers.ts';
+import type { Observer } from './coherence/ports.ts';
 import type { Config } from './config.ts';
 import type { ChangeEntry } from './core/ports.ts';
 import { openSeal } from './etcd/seal.ts';
 import { openShared, type Shared } from './etcd/shared.ts';
+import { isBelowFloor } from './etcd/version.ts';
+import type { NodeState } from './http/health.ts';
 import { accessTokenStore } from './postgres/access-tokens.ts';
 import { changeLog } from './postgres/changes.ts';
 import { clientAdministration, clientDirectory } from './postgres/clients.ts';
@@ -22,20 +26,27 @@ export interface Node {
   readonly memory: Memory;
   /** `undefined`: there is no etcd */
   readonly shared: Shared | undefined;
+  readonly numbers: () => MemoryNumbers;
+  readonly state: () => NodeState;
   /** Nothing may be asked any more. */
   close(): Promise<void>;
 }
 
-/**
- * @param databases `db` for requests; `followerDb` for the change log, and for nothing that a request waits for
- * @param onHistoryChanged see {@link Memory}
- */
+export interface NodeDeps {
+  /** for requests */
+  readonly db: Db;
+  /** for the change log, and for nothing that a request waits for */
+  readonly followerDb: Db;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** see {@link Memory} */
+  readonly onHistoryChanged: (error: Error) => void;
+}
+
 export function openNode(
   config: Config,
   encryptionKeys: readonly Buffer[],
-  { db, followerDb }: { readonly db: Db; readonly followerDb: Db },
-  log: Logger,
-  onHistoryChanged: (error: Error) => void,
+  { db, followerDb, log, observer, onHistoryChanged }: NodeDeps,
 ): Node {
   const announce = (entry: ChangeEntry) => memory.announced(entry);
   const shared =
@@ -67,17 +78,30 @@ export function openNode(
     sleep: (ms) => sleep(ms, undefined, { ref: false }),
     monotonic: () => performance.now(),
     wall: () => Date.now(),
+    observer,
     onHistoryChanged,
   });
   const following = follow(memory, log);
   return {
     memory,
     shared,
+    numbers: memory.numbers,
+    state: () => ({ ...memory.numbers(), ...etcdState(shared) }),
     async close() {
       clearInterval(following);
       await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       shared?.close();
     },
+  };
+}
+
+function etcdState(shared: Shared | undefined): Pick<NodeState, 'etcd' | 'isEtcdVersionGood'> {
+  const state = shared?.state();
+  if (!state) return { etcd: 'none', isEtcdVersionGood: undefined };
+  const version = state.status === 'connected' ? state.version : undefined;
+  return {
+    etcd: state.status === 'closed' ? 'unreachable' : state.status,
+    isEtcdVersionGood: version === undefined ? undefined : !isBelowFloor(version),
   };
 }
 

@@ -20,7 +20,8 @@ import { Follower, HistoryChanged } from './follower.ts';
 import { Freshness } from './freshness.ts';
 import { GenerationCache } from './generation-cache.ts';
 import { Membership } from './membership.ts';
-import type { Announcement, Bus, Clocks, NodeRegistry, SharedCache, Sleep } from './ports.ts';
+import type { Level, MemoryNumbers } from './numbers.ts';
+import type { Announcement, Bus, Clocks, NodeRegistry, Observer, SharedCache, Sleep } from './ports.ts';
 import { rememberedKeys } from './remembered-keys.ts';
 import { singleFlight } from './single-flight.ts';
 import { TokenCache } from './token-cache.ts';
@@ -42,6 +43,7 @@ export interface MemoryOptions extends Clocks {
   readonly cacheBytesMax: number;
   readonly maxStalenessMs: number;
   readonly sleep: Sleep;
+  readonly observer: Observer;
   /** Once: nothing is answered from memory any more, and never will be by this node. */
   readonly onHistoryChanged: (error: Error) => void;
 }
@@ -58,6 +60,8 @@ export interface Memory {
   readonly signingKeys: SigningKeys;
   /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
   prove(): Promise<void>;
+  /** Resolves when a look at the change log has succeeded a moment ago, or does now: however many ask, there are a few a second. @throws Unavailable */
+  ready(): Promise<void>;
   /** One look at the change log; to be called again and again. @throws Unavailable */
   follow(): Promise<void>;
   /** A store of this node has committed a change. */
@@ -70,6 +74,7 @@ export interface Memory {
   epoch(): string | undefined;
   /** By the change log's clock, epoch seconds; never goes back. */
   now(): number;
+  numbers(): MemoryNumbers;
   /** The shared cache is empty: what is known here of clients goes there again. */
   refillCache(): void;
   /** Nothing is answered from memory any more, and nobody needs to wait for this node. @throws Unavailable */
@@ -81,6 +86,8 @@ const CLIENT_BYTES = 4_000;
 const CLIENTS_SHARE = 1 / 8;
 /** A node in strict mode says at least so often that it is there. */
 const RENEW_MS = 500;
+/** Twice as long as it takes until the next look, when all is well. */
+const MOMENT_MS = 200;
 
 export function openMemory(options: MemoryOptions): Memory {
   const { monotonic, wall, bus, cache, nodeId } = options;
@@ -105,7 +112,7 @@ export function openMemory(options: MemoryOptions): Memory {
   const freshness = new Freshness({
     ...options,
     async probe() {
-      if (history) throw new Unavailable(history.message);
+      if (history) throw new Unavailable(history.message, { reason: 'history_changed' });
       try {
         await follower.catchUp();
       } catch (error) {
@@ -115,7 +122,7 @@ export function openMemory(options: MemoryOptions): Memory {
         freshness.discard();
         records.clear();
         clients.clear();
-        throw new Unavailable(error.message, { cause: error });
+        throw new Unavailable(error.message, { cause: error, reason: 'history_changed' });
       }
       clockReadAt = monotonic();
       // By the log's clock: with one that runs ahead for a while, what is revoked would be forgotten and come back to life.
@@ -126,12 +133,16 @@ export function openMemory(options: MemoryOptions): Memory {
   const membership = options.consistency === 'strict' ? new Membership({ ...options, onJoined: () => freshness.discard() }) : undefined;
   let renewAt = Number.NEGATIVE_INFINITY;
   let saidSeq = -1;
+  const lookUps: Record<Level, number> = { memory: 0, etcd: 0, postgresql: 0 };
+  let waits = 0;
 
   /** To be followed by the answer, without an `await` in between. @throws Unavailable */
   async function ensureFresh(): Promise<void> {
+    if (mayAnswer()) return;
+    waits++;
     // Whom the others do not wait for has to look each time: a look that begins now is as good as their waiting.
     if (membership && !membership.isLive()) return freshness.prove();
-    if (!freshness.isFresh()) return membership ? freshness.prove() : freshness.ensure();
+    return membership ? freshness.prove() : freshness.ensure();
   }
   const mayAnswer = () => freshness.isFresh() && (membership?.isLive() ?? true);
 
@@ -144,19 +155,23 @@ export function openMemory(options: MemoryOptions): Memory {
 
   const fill = singleFlight(async (tokenHash: TokenHash, at: number) => {
     const cached = await cache?.findToken(tokenHash);
-    if (cached) return { record: cached, revoked: false };
+    if (cached) return { record: cached, revoked: false, level: 'etcd' as const };
     const found = await options.tokens.find(tokenHash, at);
     if (found && !found.revoked) cache?.keepToken(found.record);
-    return found;
+    return found && { ...found, level: 'postgresql' as const };
   });
 
   const tokens: AccessTokenStore = {
     async find(tokenHash, at) {
       let record = records.get(tokenHash);
-      if (!record) {
+      if (record) {
+        lookUps.memory++;
+      } else {
         const found = await fill(tokenHash, at);
-        if (!found || found.revoked) return found;
+        lookUps[found?.level ?? 'postgresql']++;
+        if (!found) return undefined;
         record = found.record;
+        if (found.revoked) return { record, revoked: true };
         records.set(record);
       }
       if (!mayAnswer()) await ensureFresh();
@@ -211,6 +226,9 @@ export function openMemory(options: MemoryOptions): Memory {
     ),
     signingKeys: keys,
     prove: () => freshness.prove(),
+    async ready() {
+      if (!mayAnswer() || freshness.ageMs > MOMENT_MS) await freshness.prove();
+    },
     async follow() {
       await freshness.prove();
       if (!membership || (saidSeq === follower.applied && monotonic() < renewAt)) return;
@@ -235,6 +253,18 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     epoch: () => follower.epoch,
     now,
+    numbers: () => ({
+      isFresh: mayAnswer(),
+      freshnessAgeMs: freshness.ageMs,
+      appliedSeq: follower.applied,
+      lag: follower.lastSeq - follower.applied,
+      unheard: follower.unheard,
+      lookUps,
+      waits,
+      deniedTokens: { count: denied.size, bytes: denied.bytes },
+      cachedTokens: { count: records.size, bytes: records.bytes },
+      cachedClients: { count: clients.size, bytes: clients.bytes },
+    }),
     refillCache() {
       for (const known of clients.values()) cache?.keepClient(known.client.id, known);
     },
