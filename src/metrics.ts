@@ -89,6 +89,8 @@ export function defineNode(metrics: Metrics, node: Node, maxStalenessMs: number)
   amount('Revoked tokens in memory', 'denied_tokens', ({ deniedTokens }) => deniedTokens);
   amount('Token records in memory', 'cached_tokens', ({ cachedTokens }) => cachedTokens);
   amount('Clients in memory', 'cached_clients', ({ cachedClients }) => cachedClients);
+  counter('auth_audit_comparisons_total', 'Token records in memory that were compared with PostgreSQL.', () => node.audits.comparisons);
+  counter('auth_audit_mismatches_total', 'Of these, those that were not the same. An alarm.', () => by('found', node.audits.mismatches));
   gauge('auth_etcd_state', '1 for the state of the connection to etcd, 0 for the others.', () =>
     STATES.map((state) => ({ labels: { state }, value: Number(node.state().etcd === state) })),
   );

@@ -68,6 +68,12 @@ export class Follower {
     this.#apply(entry);
   }
 
+  /** What was applied is not to be trusted: the next reading begins with the first entry. Not while one is under way. */
+  rewind(): void {
+    this.#applied = 0;
+    this.#followed.denied.clear();
+  }
+
   /**
    * Brings memory to at least the position that the log has when this is called. One call at a time.
    *
@@ -80,7 +86,7 @@ export class Follower {
       const { epoch, lastSeq, readTo, nowMs, entries } = await this.#log.read(this.#applied, PAGE);
       this.#epoch ??= epoch;
       if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
-      if (lastSeq < this.#applied) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#applied}`);
+      if (lastSeq < this.#lastSeq) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#lastSeq}`);
       for (const entry of entries) {
         if (entry.seq > known && !this.#heard.has(entry.seq)) this.#unheard++;
         this.#apply(entry);

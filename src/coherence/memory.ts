@@ -15,6 +15,7 @@ import {
 } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 import { Acknowledgements } from './acknowledgements.ts';
+import { type Audit, audit } from './audit.ts';
 import { DenySet } from './deny-set.ts';
 import { Follower, HistoryChanged } from './follower.ts';
 import { Freshness } from './freshness.ts';
@@ -75,6 +76,13 @@ export interface Memory {
   /** By the change log's clock, epoch seconds; never goes back. */
   now(): number;
   numbers(): MemoryNumbers;
+  /**
+   * Compares a little of memory with the record. After a difference all of memory is void and filled anew, and the shared cache is asked no more.
+   *
+   * @param find asks the record, and no cache
+   * @throws Unavailable
+   */
+  audit(find: AccessTokenStore['find']): Promise<Audit>;
   /** The shared cache is empty: what is known here of clients goes there again. */
   refillCache(): void;
   /** Nothing is answered from memory any more, and nobody needs to wait for this node. @throws Unavailable */
@@ -106,6 +114,8 @@ export function openMemory(options: MemoryOptions): Memory {
     onKeys: keys.forget,
   });
   let history: HistoryChanged | undefined;
+  let isDoubted = false;
+  let isCacheTrusted = true;
   let turn = 0;
   let latest = 0;
   let clockReadAt: number | undefined;
@@ -113,6 +123,9 @@ export function openMemory(options: MemoryOptions): Memory {
     ...options,
     async probe() {
       if (history) throw new Unavailable(history.message, { reason: 'history_changed' });
+      // Here, because a reading that was under way when the doubt arose would have gone on where it was.
+      if (isDoubted) follower.rewind();
+      isDoubted = false;
       try {
         await follower.catchUp();
       } catch (error) {
@@ -154,7 +167,7 @@ export function openMemory(options: MemoryOptions): Memory {
   }
 
   const fill = singleFlight(async (tokenHash: TokenHash, at: number) => {
-    const cached = await cache?.findToken(tokenHash);
+    const cached = isCacheTrusted ? await cache?.findToken(tokenHash) : undefined;
     if (cached) return { record: cached, revoked: false, level: 'etcd' as const };
     const found = await options.tokens.find(tokenHash, at);
     if (found && !found.revoked) cache?.keepToken(found.record);
@@ -190,7 +203,7 @@ export function openMemory(options: MemoryOptions): Memory {
       } else {
         // Somebody has revoked it before, and may still be waiting: no answer before theirs (DR2b).
         await freshness.prove();
-        await acknowledgements.settleAll(follower.applied);
+        await acknowledgements.settleAll(follower.lastSeq);
       }
       return entry;
     },
@@ -265,6 +278,19 @@ export function openMemory(options: MemoryOptions): Memory {
       cachedTokens: { count: records.size, bytes: records.bytes },
       cachedClients: { count: clients.size, bytes: clients.bytes },
     }),
+    async audit(find) {
+      const audited = { next: () => records.next(), denies: denied.denies.bind(denied), prove: () => freshness.prove(), now };
+      const result = await audit(audited, find);
+      if (result.mismatches.length > 0) {
+        isDoubted = true;
+        isCacheTrusted = false; // the record may have come from there, and would come again
+        freshness.discard();
+        records.clear();
+        clients.clear();
+        keys.forget();
+      }
+      return result;
+    },
     refillCache() {
       for (const known of clients.values()) cache?.keepClient(known.client.id, known);
     },
