@@ -3,7 +3,7 @@
  * much time has passed that what any of them knew before is void (docs/coherence.md).
  */
 import { Unavailable } from '../core/ports.ts';
-import type { LiveNode, NodeRegistry, Sleep } from './ports.ts';
+import type { LiveNode, NodeRegistry, Observer, Sleep } from './ports.ts';
 import { SharedRun } from './shared-run.ts';
 
 /** Clocks may run at rates that differ by this much. */
@@ -17,6 +17,7 @@ export interface AcknowledgementOptions {
   readonly maxStalenessMs: number;
   readonly monotonic: () => number;
   readonly sleep: Sleep;
+  readonly observer: Pick<Observer, 'settled'>;
 }
 
 export class Acknowledgements {
@@ -76,24 +77,30 @@ export class Acknowledgements {
   }
 
   async #until(hasApplied: (node: LiveNode) => boolean): Promise<void> {
-    const { nodeId, maxStalenessMs, monotonic } = this.#options;
+    const { monotonic, observer } = this.#options;
     const since = monotonic();
+    const endedBy = await this.#untilOrTime(since, hasApplied);
+    observer.settled(monotonic() - since, endedBy);
+  }
+
+  async #untilOrTime(since: number, hasApplied: (node: LiveNode) => boolean): Promise<'acknowledgement' | 'time'> {
+    const { nodeId, maxStalenessMs, monotonic } = this.#options;
     let late: readonly LiveNode[] | undefined;
     for (;;) {
       // Without an answer to this look the one before counts: whoever came later knows of the change.
       const live = await this.#look.after().catch(() => late);
       late = live?.filter((node) => node.id !== nodeId && !hasApplied(node));
-      if (late?.length === 0) return;
+      if (late?.length === 0) return 'acknowledgement';
       const until = since + Math.max(maxStalenessMs, ...(late ?? []).map((node) => node.maxStalenessMs)) * RATE;
       const lookAgainAt = monotonic() + LOOK_MS;
       while (monotonic() < lookAgainAt) {
         if (monotonic() >= until) {
           // One of them may answer from what is older than this node may.
           if (!late) throw new Unavailable('which nodes there are is not known');
-          return;
+          return 'time';
         }
         await this.#acknowledgementWithin(Math.min(lookAgainAt, until) - monotonic());
-        if (late?.every(hasApplied)) return;
+        if (late?.every(hasApplied)) return 'acknowledgement';
       }
     }
   }

@@ -27,7 +27,7 @@ export class Follower {
   #applied = 0;
   #lastSeq = 0;
   #nowMs = 0;
-  #missed = 0;
+  #unheard = 0;
 
   constructor(log: ChangeLog, followed: Followed) {
     this.#log = log;
@@ -54,9 +54,9 @@ export class Follower {
     return this.#nowMs;
   }
 
-  /** Entries that came from the log and had not been heard on the bus before. */
-  get missed(): number {
-    return this.#missed;
+  /** New entries that the log told before the bus did, or instead of it. What the log had at the start is not new. */
+  get unheard(): number {
+    return this.#unheard;
   }
 
   /**
@@ -68,6 +68,12 @@ export class Follower {
     this.#apply(entry);
   }
 
+  /** What was applied is not to be trusted: the next reading begins with the first entry. Not while one is under way. */
+  rewind(): void {
+    this.#applied = 0;
+    this.#followed.denied.clear();
+  }
+
   /**
    * Brings memory to at least the position that the log has when this is called. One call at a time.
    *
@@ -75,13 +81,14 @@ export class Follower {
    * @throws HistoryChanged
    */
   async catchUp(): Promise<void> {
+    const known = this.#epoch === undefined ? Number.POSITIVE_INFINITY : this.#lastSeq;
     for (;;) {
       const { epoch, lastSeq, readTo, nowMs, entries } = await this.#log.read(this.#applied, PAGE);
       this.#epoch ??= epoch;
       if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
-      if (lastSeq < this.#applied) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#applied}`);
+      if (lastSeq < this.#lastSeq) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#lastSeq}`);
       for (const entry of entries) {
-        if (!this.#heard.has(entry.seq)) this.#missed++;
+        if (entry.seq > known && !this.#heard.has(entry.seq)) this.#unheard++;
         this.#apply(entry);
       }
       this.#applied = readTo;

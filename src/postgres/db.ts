@@ -15,19 +15,30 @@ export interface Queries {
 export interface Db extends Queries {
   /** One transaction on one connection. Rolled back if `work` throws; if the answer to the commit is lost, the outcome is unknown: {@link Unavailable}. */
   transaction<T>(work: (tx: Queries) => Promise<T>): Promise<T>;
+  readonly connections: () => Connections;
   close(): Promise<void>;
+}
+
+export interface Connections {
+  readonly open: number;
+  /** of those, nobody uses */
+  readonly idle: number;
+  /** questions that wait for one */
+  readonly waiting: number;
 }
 
 export interface Limits {
   readonly connections: number;
+  /** questions that may wait for a connection. More would wait in vain, and their memory would grow with the load */
+  readonly waitingMax: number;
   readonly connectMs: number;
   readonly answerMs: number;
 }
 
 /** Waiting for a connection and for an answer together stay below the two seconds within which an outage is to be said. */
-const REQUESTS: Limits = { connections: 10, connectMs: 700, answerMs: 1_000 };
+const REQUESTS: Limits = { connections: 10, waitingMax: 1_000, connectMs: 700, answerMs: 1_000 };
 /** A connection of its own for the change log: who follows it must not wait for requests, and two attempts have to fit into two seconds. */
-export const FOLLOWER: Limits = { connections: 1, connectMs: 500, answerMs: 450 };
+export const FOLLOWER: Limits = { connections: 1, waitingMax: 100, connectMs: 500, answerMs: 450 };
 /** The server's own time-out is the shorter one, so that a slow statement is cancelled there and not only forgotten here. */
 const CANCELLED_BEFORE_MS = 100;
 
@@ -45,9 +56,14 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
   });
   // Without a listener, the end of an idle connection (a restart of PostgreSQL) would end this process.
   pool.on('error', onConnectionError);
+  const admitted = <T>(work: () => Promise<T>): Promise<T> => {
+    if (pool.waitingCount < limits.waitingMax) return outageAware(work);
+    return Promise.reject(new Unavailable('too many questions wait for PostgreSQL', { reason: 'queue_full' }));
+  };
   return {
-    query: (statement) => outageAware(() => run(pool, statement)),
-    transaction: (work) => outageAware(() => inTransaction(pool, work)),
+    query: (statement) => admitted(() => run(pool, statement)),
+    transaction: (work) => admitted(() => inTransaction(pool, work)),
+    connections: () => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => pool.end(),
   };
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Freshness } from '../../src/coherence/freshness.ts';
 import { Unavailable } from '../../src/core/ports.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 
 /** A clock that stands still, and probes that end when the test says so. */
 function scene(maxStalenessMs = 1_000) {
@@ -12,6 +13,7 @@ function scene(maxStalenessMs = 1_000) {
     maxStalenessMs,
     monotonic: () => time.monotonic,
     wall: () => time.wall,
+    observer: UNOBSERVED,
     probe: () =>
       new Promise((resolve, reject) => sent.push({ answer: resolve, fail: (error = new Unavailable('no answer')) => reject(error) })),
   });

@@ -9,6 +9,7 @@ import { changeLogContract } from '../contracts/change-log.ts';
 import { ACTOR, NOW, newSecret, settings, tokenRecord } from '../contracts/stores.ts';
 import { memoryNodes } from '../support/memory-nodes.ts';
 import { type MemoryStores, memoryStores } from '../support/memory-stores.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 
 const MAX_STALENESS_MS = 1_000;
 
@@ -34,6 +35,7 @@ function nodeOn(stores: MemoryStores, { find = stores.tokens.find, time = { ms: 
     monotonic: () => time.ms,
     wall: () => NOW * 1000 + time.ms,
     sleep: async () => turn(),
+    observer: UNOBSERVED,
     onHistoryChanged: (error) => alarms.push(error),
     ...more,
   });

@@ -1,6 +1,8 @@
 /** A server as src/server.ts wires it, on the models: the real memory, and a look at the change log every 100 ms. */
+
 import type { Memory, MemoryOptions, openMemory } from '../../src/coherence/memory.ts';
 import { Unavailable } from '../../src/core/ports.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 import type { BusModel } from './bus-model.ts';
 import type { CacheModel } from './cache-model.ts';
 import type { Postgres } from './postgres-model.ts';
@@ -61,6 +63,7 @@ export function startNode(world: World, settings: NodeSettings, start: number, o
     cache: cache?.connect(process),
     signingKeys: { current: () => Promise.reject(new Unavailable('none')), all: async () => [] },
     nodeId,
+    observer: UNOBSERVED,
     sleep: process.sleep,
     monotonic: process.monotonic,
     wall: process.wall,
