@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { createClient, issueToken, postForm, request } from '../support/client.ts';
 import { parseMetrics, scrape } from '../support/metrics.ts';
-import { freePort, type InProcessServer, openServer } from '../support/server.ts';
+import { freePort, type InProcessServer, openServer, until } from '../support/server.ts';
 
 let server: InProcessServer;
 let other: InProcessServer;
@@ -130,4 +130,19 @@ test('before PostgreSQL was reached: metrics are there, and say why all the rest
   assert.equal(values.get('auth_unavailable_total{reason="not_started"}'), 1, 'health checks are not counted');
   assert.equal(values.get('auth_http_requests_total{method="GET",route="/health/ready",status="5xx"}'), 1);
   assert.ok(!types.has('auth_fresh'));
+});
+
+test('a row that was removed behind the back of the server is found by the audit: counted, logged without the token, and gone from memory', async () => {
+  const client = await createClient(other);
+  const token = await issueToken(other.url, client);
+  const introspect = async () => (await postForm(`${other.url}/introspect`, { token }, client)).body.active;
+  assert.equal(await introspect(), true);
+  await other.database.query('delete from access_token where client_id = $1', [client.clientId]);
+  assert.equal(await introspect(), true, 'memory has it');
+  const mismatches = async () => (await scrape(other.url)).values.get('auth_audit_mismatches_total{found="missing"}') ?? 0;
+  await until(async () => (await mismatches()) === 1, 20_000);
+  assert.equal(await introspect(), false);
+  assert.match(other.logged(), /memory does not agree with PostgreSQL/);
+  assert.ok(!other.logged().includes(token));
+  assert.ok(((await scrape(other.url)).values.get('auth_audit_comparisons_total') ?? 0) > 0);
 });
