@@ -152,7 +152,7 @@ export class Checkers {
     const isActive = found !== undefined && !found.revoked;
     const isGood = truth.isIssued(token.record) && !truth.isEnded(token.record) && !this.#isExpired(token, -EXPIRY_MS);
     if (isActive && truth.isEnded(token.record)) this.violation('K5', `${node.process.name} says in the end that ${token.name} is active`);
-    if (!isActive && isGood && !truth.wasEverEnded(token.record))
+    if (!isActive && isGood && !truth.wasEverEnded(token.record, node.epochs))
       this.violation('K5', `${node.process.name} has lost ${token.name} in the end`);
   }
 
@@ -187,7 +187,7 @@ export class Checkers {
       if (!token.saidBy.has(node.process)) token.saidBy.set(node.process, now);
       return;
     }
-    if (this.#isExpired(token, -EXPIRY_MS) || truth.wasEverEnded(token.record) || !truth.isIssued(token.record)) return;
+    if (this.#isExpired(token, -EXPIRY_MS) || truth.wasEverEnded(token.record, node.epochs) || !truth.isIssued(token.record)) return;
     this.violation(
       'K4',
       `${node.process.name} says that ${token.name} is not active, and it is: until ${token.record.expiresAt}, and that is in ${token.record.expiresAt * 1000 - now.storeMs} ms`,

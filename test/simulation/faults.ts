@@ -27,14 +27,14 @@ const POSTGRES = 'postgres';
 const BUS = 'bus';
 /** A fail-over that loses commits takes longer than any node answers from what it knows (docs/reliability.md). */
 const FAIL_OVER_FACTOR = 1.02;
-/** What goes on when peace has come still has to be over within the five seconds of K6. */
-const HELD_MS_MAX = 3_000;
+/** What goes on when peace has come still has to be over within the time of K6. */
+const HELD_MS_MAX = 2_500;
 
 const FAULTS: Readonly<Record<string, Fault>> = {
   slowLink: (world) => disturbLink(world, POSTGRES, (from, to) => world.network.slow(from, to, world.scheduler.random.between(10, 400))),
   cutLink: (world) => disturbLink(world, POSTGRES, (from, to) => world.network.cut(from, to)),
   cutBus: (world) => disturbLink(world, BUS, (from, to) => world.network.cut(from, to)),
-  freezePostgres: ({ scheduler: { random }, postgres }) => postgres.freeze(random.around(800)),
+  freezePostgres: ({ scheduler: { random }, postgres }) => postgres.freeze(Math.min(HELD_MS_MAX, random.around(800))),
   crashPostgres: ({ scheduler: { random }, postgres }) =>
     postgres.crash(random.between(20, 1_500), random.chance(0.3) ? -random.between(0, 300_000) : 0),
   failOver(world) {
@@ -61,6 +61,13 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       scheduler.after(100 + scheduler.random.around(60), () => postgres.crash(scheduler.random.between(10, 60)));
     });
   },
+  /** A node that was held for longer than its row counts, and is slow to say that it is there again. */
+  longAway(world) {
+    const { scheduler, network } = world;
+    const node = someNode(world);
+    node.process.hold('paused', scheduler.random.between(4_900, 5_800));
+    network.slow(node.process.machine, POSTGRES, scheduler.random.between(20, 300));
+  },
   badBus({ scheduler: { random }, bus }) {
     if (bus) bus.faults = { lost: random.next() ** 2, twice: random.next(), late: random.next(), lateMs: random.around(1_500) };
   },
@@ -78,6 +85,16 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
   pause: (world) => someNode(world).process.hold('paused', Math.min(HELD_MS_MAX, world.scheduler.random.around(700))),
   pauseBriefly: (world) => someNode(world).process.hold('paused', world.scheduler.random.around(40)),
+  /** At the worst moment: what it learns when it goes on is old. */
+  pauseAtLook(world) {
+    const { postgres, scheduler } = world;
+    const chosen = someNode(world).process;
+    postgres.onLook = (process) => {
+      if (process !== chosen) return;
+      postgres.onLook = undefined;
+      process.hold('paused', Math.min(HELD_MS_MAX, scheduler.random.around(600)));
+    };
+  },
   suspend(world) {
     const node = someNode(world);
     // Less than what the lease notices adds to the bound (docs/coherence.md).
@@ -89,11 +106,21 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     if (!world.canSuspend(node)) node.process.stepWall((random.chance(0.5) ? 1 : -1) * random.pick([50, 300, 5_000, 7_200_000]));
   },
   kill: (world) => world.restart(someNode(world), 'killed', world.scheduler.random.around(600)),
+  /** All of them, one after the other. */
+  rollingRestart(world) {
+    const { scheduler, nodes, restart } = world;
+    for (const [index, node] of nodes().entries())
+      scheduler.after(index * scheduler.random.between(50, 300), () =>
+        restart(node, scheduler.random.chance(0.5) ? 'leaves' : 'killed', 20),
+      );
+  },
   leave: (world) => world.restart(someNode(world), 'leaves', world.scheduler.random.around(600)),
 };
 
 /** Those that take long, or after which not much is left to try. */
-const ONCE: ReadonlySet<string> = new Set(['failOver', 'lostRenewal']);
+const ONCE: ReadonlySet<string> = new Set(['failOver']);
+/** Those that need a lease of a node's row to end. */
+const LONG: ReadonlySet<string> = new Set(['lostRenewal', 'longAway']);
 
 function someNode({ scheduler, nodes }: FaultyWorld): Node {
   return scheduler.random.pick(nodes());
@@ -114,16 +141,24 @@ function disturbLink(world: FaultyWorld, peer: string, disturb: (from: string, t
   }
 }
 
+export interface FaultTimes {
+  readonly fromMs: number;
+  readonly untilMs: number;
+  readonly isLong: boolean;
+}
+
 /** @returns the kinds that this run has */
-export function planFaults(world: FaultyWorld, fromMs: number, untilMs: number): readonly string[] {
+export function planFaults(world: FaultyWorld, { fromMs, untilMs, isLong }: FaultTimes): readonly string[] {
   const { scheduler } = world;
   const { random } = scheduler;
   const share = random.pick([0, 0.15, 0.3, 0.6]);
-  const kinds = Object.entries(FAULTS).filter(([name]) => random.chance(ONCE.has(name) ? share / 3 : share));
+  const kinds = Object.entries(FAULTS).filter(([name]) =>
+    random.chance(LONG.has(name) ? (isLong ? 0.6 : 0) : isLong ? share / 3 : ONCE.has(name) ? share / 3 : share),
+  );
   for (const [name, fault] of kinds) {
-    const times = ONCE.has(name) ? 1 : 1 + Math.floor(random.around(name === 'pauseBriefly' ? 10 : 2.5));
+    const times = ONCE.has(name) || LONG.has(name) ? 1 : 1 + Math.floor(random.around(name === 'pauseBriefly' ? 10 : 2.5));
     for (let time = 0; time < times; time++) {
-      scheduler.after(random.between(fromMs, name === 'lostRenewal' ? 1_500 : untilMs), () => {
+      scheduler.after(random.between(fromMs, LONG.has(name) ? 1_500 : untilMs), () => {
         if (world.nodes().length > 0) fault(world);
       });
     }

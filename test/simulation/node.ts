@@ -39,6 +39,7 @@ export interface Node extends NodeSettings {
   readonly memory: Memory;
   /** of PostgreSQL, when it was started */
   readonly history: number;
+  readonly epochs: number;
   /** true time at which it has begun to leave */
   leftAt: number | undefined;
   /** it has looked at the change log: requests before that are answered with 503 */
@@ -73,7 +74,16 @@ export function startNode(world: World, settings: NodeSettings, start: number, o
       onEnd(node);
     },
   });
-  const node: Node = { ...settings, process, nodeId, memory, history: postgres.histories, leftAt: undefined, isReady: false };
+  const node: Node = {
+    ...settings,
+    process,
+    nodeId,
+    memory,
+    history: postgres.histories,
+    epochs: postgres.truth.epochs,
+    leftAt: undefined,
+    isReady: false,
+  };
   process.enter(() => void prepare(node));
   return node;
 }

@@ -47,6 +47,8 @@ export class Postgres {
   readonly truth: Truth;
   /** Commits were lost. */
   onWentBack: () => void = () => undefined;
+  /** Once: a look at the change log has been answered, and the answer is on its way. */
+  onLook: ((process: Process) => void) | undefined;
   readonly #scheduler: Scheduler;
   readonly #network: Network;
   readonly #options: PostgresOptions;
@@ -156,7 +158,7 @@ export class Postgres {
         for (const back of marks) back();
         this.#histories++;
         if (isSaid) this.#epoch = `epoch ${this.#histories}`;
-        this.truth.wentBack();
+        this.truth.wentBack(isSaid);
         this.onWentBack();
         this.#isReadOnly = () => !isSaid && !noticed();
         this.#comeUp(clockStep);
@@ -227,6 +229,7 @@ export class Postgres {
     const result = run();
     if (result instanceof Promise) result.catch(() => undefined); // who asked may not be there any more
     const entries = this.#appended;
+    if (what === 'read-changes') this.onLook?.(process);
     this.truth.appended(entries);
     if (isWrite && what !== 'renew') this.#table.flush();
     if (isWrite || what !== 'read-changes')

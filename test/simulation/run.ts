@@ -31,7 +31,9 @@ export interface RunResult {
 }
 
 /** After peace has come all nodes answer again within this (K6). */
-const HEALED_AFTER_MS = 5_000;
+const HEALED_AFTER_MS = 4_000;
+/** A node that ended is started again within this. */
+const DOWN_MS_MAX = 1_000;
 const CLIENTS = ['a', 'b', 'c'];
 
 export async function simulate(seed: number, { openMemory, postgres: model = {}, trace }: RunOptions): Promise<RunResult> {
@@ -49,7 +51,9 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
   const world = { scheduler, postgres, bus, cache, openMemory };
   const clients = await createClients(postgres);
   const settings = drawNodes(random);
-  const faultsUntil = random.chance(0.1) ? 7_500 : random.between(2_000, 5_000);
+  // What takes as long as the lease of a node's row has runs of its own.
+  const isLong = random.chance(0.15);
+  const faultsUntil = isLong ? 8_000 : random.between(2_000, 5_000);
   const end = faultsUntil + HEALED_AFTER_MS;
 
   const running = new Map<string, Node>();
@@ -65,19 +69,24 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
   function startLater({ name }: Node, ms: number): void {
     running.delete(name);
     const own = settings.find((node) => node.name === name);
-    scheduler.after(ms, () => own && start(own));
+    scheduler.after(Math.min(ms, DOWN_MS_MAX), () => own && start(own));
   }
   function restart(node: Node, how: 'killed' | 'leaves', afterMs: number): void {
-    if (running.get(node.name) !== node || !node.process.isAlive) return;
-    if (how === 'leaves') {
-      node.leftAt = scheduler.now;
-      scheduler.note(`${node.process.name} leaves`);
-      node.process.enter(() => void node.memory.leave().catch(() => undefined));
-      scheduler.after(random.around(100), () => node.process.kill());
-    } else {
+    if (running.get(node.name) !== node || node.leftAt !== undefined) return;
+    const end = () => {
+      if (running.get(node.name) !== node) return;
       node.process.kill();
+      startLater(node, afterMs);
+    };
+    if (how === 'killed') {
+      end();
+      return;
     }
-    startLater(node, afterMs);
+    // It is asked until its end, though it would not be by src/server.ts.
+    node.leftAt = scheduler.now;
+    scheduler.note(`${node.process.name} leaves`);
+    node.process.enter(() => void node.memory.leave().catch(() => undefined));
+    scheduler.after(Math.min(random.around(100), DOWN_MS_MAX), end);
   }
 
   for (const own of settings) start(own);
@@ -86,11 +95,10 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
   const suspended = new Set(settings.filter(() => random.chance(0.5)).map(({ name }) => name));
   const faults = planFaults(
     { scheduler, network, postgres, bus, cache, nodes, restart, maxStalenessMs, canSuspend: ({ name }) => suspended.has(name) },
-    300,
-    faultsUntil,
+    { fromMs: 300, untilMs: faultsUntil, isLong },
   );
   const workload = new Workload({ scheduler, checkers, nodes, maxStalenessMs });
-  startTraffic({ scheduler, workload, nodes, clients, untilMs: faultsUntil + 2_000 });
+  startTraffic({ isQuiet: isLong, scheduler, workload, nodes, clients, untilMs: faultsUntil + 2_000 });
   postgres.onWentBack = () => checkers.wentBack();
 
   const isOver = () => checkers.violations.length > 0;

@@ -15,6 +15,8 @@ export interface TrafficOptions {
   readonly workload: Workload;
   readonly nodes: () => readonly Node[];
   readonly clients: KnownSecrets[];
+  /** little is changed */
+  readonly isQuiet: boolean;
   /** true time */
   readonly untilMs: number;
 }
@@ -22,11 +24,11 @@ export interface TrafficOptions {
 /** What is asked how often: means, milliseconds. */
 const PACE = { introspect: 25, issue: 110, revoke: 160, administer: 420, authenticate: 60 };
 
-export function startTraffic({ scheduler, workload, nodes, clients, untilMs }: TrafficOptions): void {
+export function startTraffic({ isQuiet, scheduler, workload, nodes, clients, untilMs }: TrafficOptions): void {
   const { random } = scheduler;
   const hot: Token[] = [];
   /** Some operate slowly, so that much else happens between two changes; others quickly. */
-  const pace = random.pick([0.5, 1, 2, 8]);
+  const pace = isQuiet ? 6 : random.pick([0.5, 1, 2]);
   const some = (): Node | undefined => (nodes().length > 0 ? random.pick(nodes()) : undefined);
 
   function again(meanMs: number, run: (node: Node) => void): void {
@@ -46,7 +48,7 @@ export function startTraffic({ scheduler, workload, nodes, clients, untilMs }: T
 
   /** All nodes, at once and a little later; and those that may be behind, when they may no more. */
   function askAll(tokens: readonly Token[]): void {
-    for (const token of tokens.slice(-3)) {
+    for (const token of tokens.slice(-2)) {
       for (const node of nodes()) {
         introspect(node, token);
         scheduler.after(random.around(30), () => introspect(node, token));
@@ -92,6 +94,7 @@ export function startTraffic({ scheduler, workload, nodes, clients, untilMs }: T
   function administer(node: Node, client: KnownSecrets): void {
     const { id, verifiers } = client;
     const chosen = random.next();
+    if (random.chance(0.5)) authenticateAll(client); // under way while it changes
     if (chosen < 0.4) {
       twice((at) => workload.disable(at, id, true), node);
       // Enabled soon, disabled again: cut-offs follow each other closely.

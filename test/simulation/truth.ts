@@ -19,8 +19,8 @@ export class Truth {
   readonly #stores: MemoryStores;
   readonly #now: () => number;
   readonly #ended = { tokens: new Set<string>(), cutOffs: new Map<string, number>() };
-  /** in this history, or in one that is lost */
-  readonly #everEnded = { tokens: new Set<string>(), cutOffs: new Map<string, number>() };
+  /** by epoch: in its history, or in one that is lost */
+  readonly #everEnded = [{ tokens: new Set<string>(), cutOffs: new Map<string, number>() }];
   readonly #clients = new Map<string, ClientState[]>();
   readonly #commits = new Map<string, Commit>();
 
@@ -36,7 +36,7 @@ export class Truth {
 
   appended(entries: readonly ChangeEntry[]): void {
     for (const { seq, kind, key } of entries) {
-      for (const { tokens, cutOffs } of [this.#ended, this.#everEnded]) {
+      for (const { tokens, cutOffs } of [this.#ended, this.#everEnded.at(-1) ?? this.#ended]) {
         if (kind === 'token') tokens.add(key);
         if (kind === 'client') cutOffs.set(key, Math.max(seq, cutOffs.get(key) ?? 0));
       }
@@ -47,8 +47,8 @@ export class Truth {
     }
   }
 
-  /** Commits are lost. */
-  wentBack(): void {
+  /** Commits are lost. @param isSaid by a new epoch */
+  wentBack(isSaid: boolean): void {
     this.#ended.tokens.clear();
     this.#ended.cutOffs.clear();
     for (const { seq, kind, key } of this.#stores.changes) {
@@ -56,6 +56,12 @@ export class Truth {
       if (kind === 'client') this.#ended.cutOffs.set(key, seq);
     }
     for (const id of this.#clients.keys()) this.#remember(id);
+    if (isSaid) this.#everEnded.push({ tokens: new Set(this.#ended.tokens), cutOffs: new Map(this.#ended.cutOffs) });
+  }
+
+  /** Which epoch there is now. */
+  get epochs(): number {
+    return this.#everEnded.length;
   }
 
   isIssued({ tokenHash }: AccessTokenRecord): boolean {
@@ -66,8 +72,9 @@ export class Truth {
     return isIn(this.#ended, record);
   }
 
-  wasEverEnded(record: AccessTokenRecord): boolean {
-    return isIn(this.#everEnded, record);
+  /** @param epochs when the node was started that says so */
+  wasEverEnded(record: AccessTokenRecord, epochs: number): boolean {
+    return this.#everEnded.slice(epochs - 1).some((ended) => isIn(ended, record));
   }
 
   /** Of a management operation that was done. */
