@@ -5,6 +5,7 @@ import { Acknowledgements } from '../../src/coherence/acknowledgements.ts';
 import type { LiveNode } from '../../src/coherence/ports.ts';
 import { Unavailable } from '../../src/core/ports.ts';
 import { handClock } from '../support/hand-clock.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 
 const MAX_STALENESS_MS = 1_000;
 const WAIT_MS = 1_010;
@@ -17,6 +18,7 @@ function scene(live: () => Promise<readonly LiveNode[]>) {
     maxStalenessMs: MAX_STALENESS_MS,
     monotonic: clock.monotonic,
     sleep: clock.sleep,
+    observer: UNOBSERVED,
     nodes: {
       live() {
         looks++;

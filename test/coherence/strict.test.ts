@@ -8,6 +8,7 @@ import { ACTOR, NOW, settings, tokenRecord } from '../contracts/stores.ts';
 import { handClock } from '../support/hand-clock.ts';
 import { memoryNodes } from '../support/memory-nodes.ts';
 import { memoryStores } from '../support/memory-stores.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 
 /** Nodes on one store, whose bus is what the test makes of it. */
 function cluster() {
@@ -30,6 +31,7 @@ function cluster() {
       cacheBytesMax: 1024 * 1024,
       maxStalenessMs: 1_000,
       ...clock,
+      observer: UNOBSERVED,
       onHistoryChanged: () => undefined,
       ...options,
     });
