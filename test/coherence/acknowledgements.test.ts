@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Acknowledgements } from '../../src/coherence/acknowledgements.ts';
-import type { LiveNode } from '../../src/coherence/ports.ts';
+import type { LiveNode, Observer } from '../../src/coherence/ports.ts';
 import { Unavailable } from '../../src/core/ports.ts';
 import { handClock } from '../support/hand-clock.ts';
 import { UNOBSERVED } from '../support/observers.ts';
@@ -10,7 +10,7 @@ import { UNOBSERVED } from '../support/observers.ts';
 const MAX_STALENESS_MS = 1_000;
 const WAIT_MS = 1_010;
 
-function scene(live: () => Promise<readonly LiveNode[]>) {
+function scene(live: () => Promise<readonly LiveNode[]>, observer: Pick<Observer, 'settled'> = UNOBSERVED) {
   const clock = handClock();
   let looks = 0;
   const acknowledgements = new Acknowledgements({
@@ -18,7 +18,7 @@ function scene(live: () => Promise<readonly LiveNode[]>) {
     maxStalenessMs: MAX_STALENESS_MS,
     monotonic: clock.monotonic,
     sleep: clock.sleep,
-    observer: UNOBSERVED,
+    observer,
     nodes: {
       live() {
         looks++;
@@ -219,4 +219,22 @@ test('settling() waits for what was announced during the work, also when the wor
   acknowledgements.acknowledged(1, 'other');
   await clock.turn();
   assert.equal((done.error as Error).message, 'after its commit');
+});
+
+test('who observes hears how long a wait took, and whether time had to end it', async () => {
+  const settled: unknown[] = [];
+  const { clock, acknowledgements } = scene(async () => [node('self'), node('other')], { settled: (...wait) => settled.push(wait) });
+  acknowledgements.announced(1);
+  const first = acknowledgements.settle([1]);
+  await clock.pass(10);
+  acknowledgements.acknowledged(1, 'other');
+  await first;
+  acknowledgements.announced(2);
+  const second = acknowledgements.settle([2]);
+  await clock.pass(WAIT_MS);
+  await second;
+  assert.deepEqual(settled, [
+    [10, 'acknowledgement'],
+    [WAIT_MS, 'time'],
+  ]);
 });

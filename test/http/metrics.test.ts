@@ -34,6 +34,14 @@ test('docs/metrics.md names every metric with its type and its labels, and no ot
   for (const name of ['process_cpu_seconds_total', 'nodejs_eventloop_lag_p99_seconds']) assert.ok(types.has(name), name);
 });
 
+test('the alerts of docs/operations.md are about metrics that there are', async () => {
+  const { types } = await scrape(server.url);
+  const text = readFileSync('docs/operations.md', 'utf8');
+  const named = [...text.matchAll(/\b(?:auth|nodejs)_[a-z0-9_]+/g)].map(([name]) => name.replace(/_bucket$/, ''));
+  assert.ok(named.length > 10);
+  for (const name of named) assert.ok(types.has(name), name);
+});
+
 test('each metric has a help text, and counters end in _total, times in _seconds', async () => {
   const { text } = await request(`${server.url}/metrics`);
   const { types } = parseMetrics(text);
