@@ -62,7 +62,7 @@ export interface Memory {
   readonly signingKeys: SigningKeys;
   /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
   prove(): Promise<void>;
-  /** Resolves when a look at the change log has succeeded a moment ago, or does now: however many ask, there are a few a second. @throws Unavailable */
+  /** Resolves when a look at the change log has succeeded a moment ago, or does now: however many ask, there are forty a second at most. @throws Unavailable */
   ready(): Promise<void>;
   /** One look at the change log; to be called again and again. @throws Unavailable */
   follow(): Promise<void>;
@@ -95,8 +95,8 @@ const CLIENT_BYTES = 4_000;
 const CLIENTS_SHARE = 1 / 8;
 /** A node in strict mode says at least so often that it is there. */
 const RENEW_MS = 500;
-/** Twice as long as it takes until the next look, when all is well. */
-const MOMENT_MS = 200;
+/** Short, since "ready" is to mean now; long enough that a storm of health checks is forty looks a second. */
+const MOMENT_MS = 25;
 
 export function openMemory(options: MemoryOptions): Memory {
   const { monotonic, wall, bus, cache, nodeId } = options;

@@ -28,7 +28,7 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly clientRecords: ClientDirectory;
   /** Resolves when the stores answer; after it, `clients` and `tokens` answer as of a moment after the call. @throws Unavailable */
   readonly prove: () => Promise<void>;
-  /** Resolves when the stores answered a moment ago, or do now; costs no more than a few looks a second. @throws Unavailable */
+  /** Resolves when the stores answered a moment ago, or do now; costs forty looks a second at most. @throws Unavailable */
   readonly ready: () => Promise<void>;
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;

@@ -21,7 +21,7 @@ export function live(): Response {
 
 /**
  * `GET /health/ready`: PostgreSQL answers, too, so this node is up to date; 503 otherwise. However often it is asked for, there
- * is a look each 0.2 s at most. etcd is told of and decides nothing: without it the same is answered, only later.
+ * are forty looks a second at most. etcd is told of and decides nothing: without it the same is answered, only later.
  */
 export async function ready(_call: Call, { ready: isReady, state }: HttpDeps): Promise<Response> {
   await isReady();

@@ -30,12 +30,12 @@ test('without etcd a node is as ready as with it', async (t) => {
   assert.ok(!('etcd_version_ok' in body));
 });
 
-test('a storm of health checks costs a few looks at the change log, not one each', async () => {
+test('a storm of health checks costs forty looks at the change log a second at most, not one each', async () => {
   const looks = async () => (await scrape(server.url)).values.get('auth_freshness_probes_total{outcome="done"}') ?? 0;
   const earlier = await looks();
   const since = performance.now();
   const answers = await Promise.all(Array.from({ length: 300 }, () => request(`${server.url}/health/ready`)));
   assert.ok(answers.every(({ status }) => status === 200));
   const cost = (await looks()) - earlier;
-  assert.ok(cost <= (performance.now() - since) / 50 + 2, `${cost}`);
+  assert.ok(cost <= (performance.now() - since) / 20 + 2, `${cost}`);
 });
