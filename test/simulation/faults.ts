@@ -38,17 +38,15 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   crashPostgres: ({ scheduler: { random }, postgres }) =>
     postgres.crash(random.between(20, 1_500), random.chance(0.3) ? -random.between(0, 300_000) : 0),
   failOver(world) {
-    const { scheduler, postgres, nodes, maxStalenessMs } = world;
+    const { scheduler, postgres, maxStalenessMs } = world;
     const { random } = scheduler;
     const failOver = postgres.lag();
-    const noticed = () => nodes().every(({ history }) => history === postgres.histories);
-    scheduler.after(random.around(400), () =>
-      failOver(maxStalenessMs * FAIL_OVER_FACTOR + random.between(0, 500), {
-        isSaid: random.chance(0.6),
-        noticed,
-        clockStep: random.chance(0.3) ? -random.between(0, 300_000) : 0,
-      }),
-    );
+    scheduler.after(Math.min(1_000, random.around(500)), () => {
+      const downMs = maxStalenessMs * FAIL_OVER_FACTOR + random.between(0, 500);
+      // One of them hears of it later than the others.
+      if (random.chance(0.5)) someNode(world).process.hold('paused', downMs + random.between(0, 1_000));
+      failOver(downMs, { isSaid: random.chance(0.6), clockStep: random.chance(0.3) ? -random.between(0, 300_000) : 0 });
+    });
   },
   /** A node that was away has hardly said that it is there again when PostgreSQL crashes. */
   lostRenewal(world) {
@@ -153,12 +151,14 @@ export function planFaults(world: FaultyWorld, { fromMs, untilMs, isLong }: Faul
   const { random } = scheduler;
   const share = random.pick([0, 0.15, 0.3, 0.6]);
   const kinds = Object.entries(FAULTS).filter(([name]) =>
-    random.chance(LONG.has(name) ? (isLong ? 0.6 : 0) : isLong ? share / 3 : ONCE.has(name) ? share / 3 : share),
+    random.chance(LONG.has(name) ? (isLong ? 0.6 : 0) : isLong ? share / 3 : ONCE.has(name) ? share / 2 : share),
   );
   for (const [name, fault] of kinds) {
     const times = ONCE.has(name) || LONG.has(name) ? 1 : 1 + Math.floor(random.around(name === 'pauseBriefly' ? 10 : 2.5));
+    // What takes long is to be over when peace has come.
+    const latest = LONG.has(name) ? 1_500 : ONCE.has(name) ? Math.max(fromMs, untilMs - 2_000) : untilMs;
     for (let time = 0; time < times; time++) {
-      scheduler.after(random.between(fromMs, LONG.has(name) ? 1_500 : untilMs), () => {
+      scheduler.after(random.between(fromMs, latest), () => {
         if (world.nodes().length > 0) fault(world);
       });
     }

@@ -50,6 +50,14 @@ const FRESHNESS: readonly Mutant[] = [
     seed: 0,
   },
   {
+    name: 'the same, and what the look has proven is not looked at',
+    edits: [
+      ['memory', 'return membership ? freshness.prove() : freshness.ensure();', 'return freshness.ensure();'],
+      ['freshness', 'if (!this.isFresh()) await this.prove(); if (!this.isFresh()) throw', 'if (false) throw'],
+    ],
+    seed: 0,
+  },
+  {
     name: 'a look that fails proves as well',
     edits: [['freshness', 'await this.#options.probe();', 'await this.#options.probe().catch(() => undefined);']],
     seed: 0,
@@ -111,6 +119,14 @@ const LOG: readonly Mutant[] = [
   {
     name: 'the deny set is pruned when the token expires',
     edits: [['deny-set', 'const KEPT_SECONDS = 600;', 'const KEPT_SECONDS = 0;']],
+    seed: 0,
+  },
+  {
+    name: 'the same, and time may go back',
+    edits: [
+      ['deny-set', 'const KEPT_SECONDS = 600;', 'const KEPT_SECONDS = 0;'],
+      ['memory', 'latest = Math.max(latest, Math.floor(nowMs / 1000));', 'latest = Math.floor(nowMs / 1000);'],
+    ],
     seed: 0,
   },
   {

@@ -38,7 +38,6 @@ export interface Node extends NodeSettings {
   readonly nodeId: string;
   readonly memory: Memory;
   /** of PostgreSQL, when it was started */
-  readonly history: number;
   readonly epochs: number;
   /** true time at which it has begun to leave */
   leftAt: number | undefined;
@@ -79,7 +78,6 @@ export function startNode(world: World, settings: NodeSettings, start: number, o
     process,
     nodeId,
     memory,
-    history: postgres.histories,
     epochs: postgres.truth.epochs,
     leftAt: undefined,
     isReady: false,

@@ -64,6 +64,8 @@ export class Postgres {
   #epoch = 'epoch 1';
   #histories = 1;
   #clockOffset = 0;
+  /** how far each process has read the log */
+  readonly #readTo = new Map<Process, number>();
   #isReadOnly: () => boolean = () => false;
 
   constructor(scheduler: Scheduler, network: Network, options: PostgresOptions) {
@@ -99,7 +101,7 @@ export class Postgres {
     const { tokens, administration } = this.#own;
     const known = new Set<string>();
     return {
-      log: { read: (after, count) => read('read-changes', FOLLOWER_MS, () => this.#readLog(after, count)) },
+      log: { read: (after, count) => read('read-changes', FOLLOWER_MS, () => this.#readLog(process, after, count)) },
       clients: { find: (id) => read('find-client', REQUEST_MS, () => stores.directory.find(id)) },
       tokens: {
         find: (hash, now) => read('find-token', REQUEST_MS, () => stores.tokens.find(hash, now)),
@@ -150,7 +152,7 @@ export class Postgres {
   lag(): (downMs: number, how: FailOver) => void {
     const marks = [this.stores.mark(), this.#table.mark()];
     const history = this.#histories;
-    return (downMs, { isSaid, noticed, clockStep }) => {
+    return (downMs, { isSaid, clockStep }) => {
       if (this.#state === 'down' || history !== this.#histories) return;
       this.#scheduler.note(`postgres fails over, down for ${downMs.toFixed(0)}`);
       this.#goDown();
@@ -160,7 +162,9 @@ export class Postgres {
         if (isSaid) this.#epoch = `epoch ${this.#histories}`;
         this.truth.wentBack(isSaid);
         this.onWentBack();
-        this.#isReadOnly = () => !isSaid && !noticed();
+        const { lastSeq } = this;
+        // By numbers alone who has read further notices only as long as nothing takes their place.
+        this.#isReadOnly = () => !isSaid && [...this.#readTo].some(([process, readTo]) => process.isAlive && readTo > lastSeq);
         this.#comeUp(clockStep);
       });
     };
@@ -244,7 +248,8 @@ export class Postgres {
     this.#scheduler.after(random.between(0, FLUSHED_AFTER_MS), () => incarnation === this.#incarnation && this.#table.flush());
   }
 
-  #readLog(after: number, count: number): ReturnType<ChangeLog['read']> {
+  #readLog(process: Process, after: number, count: number): ReturnType<ChangeLog['read']> {
+    this.#readTo.set(process, Math.max(this.lastSeq, this.#readTo.get(process) ?? 0));
     const epoch = this.#epoch;
     const unseen = new Set(this.#invisible);
     const reading = this.stores.log.read(after, Math.min(count, this.#options.pageMax));
@@ -266,9 +271,7 @@ export class Postgres {
 }
 
 export interface FailOver {
-  /** whether the database says by a new epoch that it went back; else by its position alone */
+  /** whether the database says by a new epoch that it went back; else by its position alone, and nothing is written until all have noticed */
   readonly isSaid: boolean;
-  /** whether all who have to know do: until then nothing is written, for numbers alone could not tell */
-  readonly noticed: () => boolean;
   readonly clockStep: number;
 }

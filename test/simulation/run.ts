@@ -132,7 +132,8 @@ function drawNodes(random: Random): readonly NodeSettings[] {
     // Two of them differ by one in a hundred at most: what the bound has room for.
     rate: random.chance(0.5) ? 1 : random.pick([0.9951, 1.0049]),
     wallOffset: random.chance(0.2) ? random.pick([-1, 1]) * random.around(3_600_000) : random.between(-20, 20),
-    cacheBytesMax: random.pick([4_000, 1_000_000]),
+    // For a few tokens and no client, for some and one client, for all.
+    cacheBytesMax: random.pick([4_000, 80_000, 1_000_000]),
   }));
 }
 
