@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type EtcdOptions, openEtcd } from '../../src/etcd/client.ts';
 import { type Cleanup, scratch } from './faults.ts';
+import { HOLD, openProxy } from './proxy.ts';
 import { ended, freePort, until } from './server.ts';
 
 const run = promisify(execFile);
@@ -218,45 +218,25 @@ export interface Wire {
 
 /** A TCP port in front of etcd's. */
 export async function wireTo(t: Cleanup, port: number): Promise<Wire> {
+  const proxy = await openProxy(t, { port });
   let isSilent = false;
   let isHolding = false;
   let sent = 0;
-  let connections = 0;
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    connections++;
-    const far = connect(port, '127.0.0.1');
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
-      from.on('data', (chunk) => {
-        if (from === near) sent += chunk.length;
-        if (isSilent) isHolding = true;
-        else to.write(chunk);
-      });
-      from.on('error', () => undefined);
-      from.on('close', () => {
-        sockets.delete(from);
-        if (!isSilent) to.destroy();
-      });
-    }
-  });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', () => resolve()));
-  t.after(async () => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
+  proxy.onSent((chunk) => {
+    sent += chunk.length;
+    if (isSilent) isHolding = true;
   });
   return {
-    endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    connections: () => connections,
+    endpoint: `127.0.0.1:${proxy.port}`,
+    connections: proxy.connections,
     sent: () => sent,
     isHolding: () => isHolding,
     set(state) {
       isSilent = state === 'silent';
       isHolding = false;
-      if (state === 'reset') for (const socket of sockets) socket.resetAndDestroy();
+      if (state === 'reset') proxy.cut();
+      if (isSilent) proxy.set({ up: HOLD, down: HOLD });
+      else proxy.heal();
     },
   };
 }
