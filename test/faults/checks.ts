@@ -78,7 +78,7 @@ function* checkToken(own: readonly Operation[], wide: readonly Operation[], boun
 function* checkClient(all: readonly Operation[], bound: number): Generator<Violation> {
   const changes = all.filter(mayHaveHappened);
   for (const issue of all) {
-    if (issue.kind !== 'issue') continue;
+    if (issue.kind !== 'issue' && issue.kind !== 'revoke') continue;
     const closings = changes.filter(
       ({ kind, secret }) =>
         kind === 'disable' || kind === 'delete' || ((kind === 'remove_secret' || kind === 'end_secret') && secret === issue.secret),
@@ -86,7 +86,7 @@ function* checkClient(all: readonly Operation[], bound: number): Generator<Viola
     const openings = changes.filter(({ kind }) => kind === 'enable');
     const isReopened = (closing: Operation, by: (opening: Operation) => boolean) =>
       closing.kind === 'disable' && openings.some((opening) => opening.at >= closing.end && by(opening));
-    if (isDone(issue)) {
+    if (issue.kind === 'issue' && isDone(issue)) {
       const broken = closings.find(
         (closing) =>
           isDone(closing) &&
@@ -116,7 +116,10 @@ function* checkAnswers(operations: readonly Operation[]): Generator<Violation> {
     const { kind, outcome, status, problem } = operation;
     if (problem) yield { rule: 'K4', why: problem, operation };
     if (outcome === 'broken') yield { rule: 'K6', why: `answered ${status}`, operation };
-    if (kind === 'introspect' && outcome === 'refused') yield { rule: 'K4', why: `an introspection was refused (${status})`, operation };
+    // The rest are looked at with what may have ended before.
+    if (outcome === 'refused' && kind !== 'create' && kind !== 'issue' && kind !== 'revoke') {
+      yield { rule: 'K4', why: `${kind} was refused (${status})`, operation };
+    }
   }
 }
 

@@ -63,6 +63,8 @@ export interface Member {
   thaw(): void;
   /** Removes the data; it must not be running. */
   wipe(): Promise<void>;
+  /** Replaces the data by that of `etcdctl snapshot save`; it must not be running. */
+  restore(snapshot: string): Promise<void>;
 }
 
 export interface TestEtcd {
@@ -114,8 +116,10 @@ async function startAt(folder: string, { members: count = 1, flags = [], tls }: 
       'heartbeat-interval': '100',
       'election-timeout': '600',
     };
-    const args = [...Object.entries(options).map(([key, value]) => `--${key}=${value}`), ...certificates, ...flags];
-    return member(args, { endpoint: `${scheme}://127.0.0.1:${client}`, port: client, health, dataDir });
+    const flagsOf = (names: readonly (keyof typeof options)[]) => names.map((key) => `--${key}=${options[key]}`);
+    const args = [...flagsOf(Object.keys(options) as (keyof typeof options)[]), ...certificates, ...flags];
+    const restored = flagsOf(['name', 'data-dir', 'initial-cluster', 'initial-advertise-peer-urls']);
+    return member(args, restored, { endpoint: `${scheme}://127.0.0.1:${client}`, port: client, health, dataDir });
   });
   await Promise.all(members.map((each) => each.start()));
   const endpoints = members.map(({ endpoint }) => endpoint);
@@ -133,7 +137,11 @@ async function startAt(folder: string, { members: count = 1, flags = [], tls }: 
   };
 }
 
-function member(args: readonly string[], place: { endpoint: string; port: number; health: number; dataDir: string }): Member {
+function member(
+  args: readonly string[],
+  restored: readonly string[],
+  place: { endpoint: string; port: number; health: number; dataDir: string },
+): Member {
   let child: ChildProcess;
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
@@ -150,6 +158,10 @@ function member(args: readonly string[], place: { endpoint: string; port: number
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
     wipe: () => rm(place.dataDir, { recursive: true }),
+    async restore(snapshot) {
+      await rm(place.dataDir, { recursive: true, force: true });
+      await run(CONTROL ?? '', ['snapshot', 'restore', snapshot, ...restored], { env: { ...process.env, ETCDCTL_API: '3' } });
+    },
   };
 }
 

@@ -28,7 +28,7 @@ export interface Rules {
   readonly down: Rule;
 }
 
-export interface Proxy {
+export interface FaultyProxy {
   readonly port: number;
   /** For all connections, those that come, too: they are taken whatever the rules are. What is not given stays. */
   set(rules: Partial<Rules>): void;
@@ -54,7 +54,7 @@ const RETRANSMISSION_MS = 200;
 const RETRANSMISSIONS_MAX = 4;
 
 /** @param listenOn a port; 0: a free one */
-export async function openProxy(t: Cleanup, target: Target, listenOn = 0): Promise<Proxy> {
+export async function openProxy(t: Cleanup, target: Target, listenOn = 0): Promise<FaultyProxy> {
   let rules: Rules = { up: PASS, down: PASS };
   let isRefusing = false;
   let connections = 0;
