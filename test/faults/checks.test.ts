@@ -21,7 +21,7 @@ const revoke = (more: Partial<Operation> = {}) => operation({ kind: 'revoke', at
 const wide = (kind: Operation['kind'], at: number, more: Partial<Operation> = {}) => operation({ kind, at, ...more });
 const ask = (at: number, active: boolean, more: Partial<Operation> = {}) =>
   operation({ kind: 'introspect', at, token: 't', active, ...(active && { claims }), ...more });
-const window = (what: string, budget: Budget) => [{ what, from: 0, to: 1_000, budget }];
+const window = (what: string, budget: Budget) => [{ what, from: 0, mended: 900, to: 1_000, budget }];
 
 const rulesOf = (operations: readonly Operation[], windows = window('any fault', ANY_ERRORS)) =>
   check({ maxStalenessMs: 1_000, operations, windows }).map(({ rule }) => rule);

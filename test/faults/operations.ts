@@ -48,7 +48,9 @@ export interface Operation {
 export interface FaultWindow {
   readonly what: string;
   readonly from: number;
-  /** when all nodes were ready again */
+  /** when nothing was broken any more */
+  mended: number;
+  /** until when it excuses */
   to: number;
   readonly budget: Budget;
 }

@@ -1,9 +1,9 @@
 /** A recorded history in figures. */
 import { longestStaleness } from './checks.ts';
-import type { Kind, Operation, RecordedHistory } from './operations.ts';
+import type { Kind, Operation, Outcome, RecordedHistory } from './operations.ts';
 
 export function figures({ operations, windows, maxStalenessMs }: RecordedHistory): string[] {
-  const lines = [
+  const found = [
     `${operations.length} operations: ${countBy(operations, ({ kind }) => kind)}`,
     `outcomes: ${countBy(operations, ({ outcome }) => outcome)}`,
     `longest staleness: ${Math.round(longestStaleness({ operations }))} ms, at most ${maxStalenessMs} allowed`,
@@ -15,30 +15,33 @@ export function figures({ operations, windows, maxStalenessMs }: RecordedHistory
   ] as const) {
     for (const consistency of ['bounded', 'strict', 'preferred'] as const) {
       const of = (kind: Kind) => all.filter((each) => each.kind === kind && each.consistency === consistency && each.outcome === 'done');
-      if (of('introspect').length > 0) lines.push(`${when}, ${consistency}: introspect ${latencies(of('introspect'))}`);
-      if (of('revoke').length > 0) lines.push(`${when}, ${consistency}: revoke ${latencies(of('revoke'))}`);
+      if (of('introspect').length > 0) found.push(`${when}, ${consistency}: introspect ${latencies(of('introspect'))}`);
+      if (of('revoke').length > 0) found.push(`${when}, ${consistency}: revoke ${latencies(of('revoke'))}`);
     }
   }
-  return lines;
+  return found;
 }
 
-/** 503s and answers that did not come, by fault. */
+/** 503s, answers that did not come, and how long introspections took, by fault. */
 export function errorsByFault({ operations, windows }: RecordedHistory): string[] {
-  const counts = new Map<string, { unavailable: number; unanswered: number; all: number }>();
-  for (const { what, from, to } of windows) {
-    const count = counts.get(what) ?? { unavailable: 0, unanswered: 0, all: 0 };
-    for (const { at, end, outcome } of operations) {
-      if (end < from || at > to) continue;
-      count.all++;
-      if (outcome === 'unavailable') count.unavailable++;
-      if (outcome === 'unknown' || outcome === 'unreached') count.unanswered++;
-    }
-    counts.set(what, count);
+  const during = new Map<string, Set<Operation>>();
+  for (const { what, from, mended } of windows) {
+    const all = during.get(what) ?? new Set();
+    for (const operation of operations) if (operation.end >= from && operation.at <= mended) all.add(operation);
+    during.set(what, all);
   }
-  return [...counts].map(
-    ([what, { all, unavailable, unanswered }]) => `${what}: ${all} operations, ${unavailable} × 503, ${unanswered} without an answer`,
-  );
+  return [...during].map(([what, set]) => {
+    const all = [...set];
+    const count = (...outcomes: readonly Outcome[]) => all.filter(({ outcome }) => outcomes.includes(outcome)).length;
+    const answered = all.filter(
+      ({ kind, outcome, consistency }) => kind === 'introspect' && outcome === 'done' && consistency !== 'preferred',
+    );
+    const errors = `${count('unavailable')} × 503, ${count('unknown', 'unreached')} without an answer`;
+    return `${what}: ${all.length} operations, ${errors}; introspect ${latencies(answered)}`;
+  });
 }
+
+export const lines = (texts: readonly string[]): string => texts.join('\n');
 
 export function latencies(operations: readonly Operation[]): string {
   const sorted = operations.map(({ at, end }) => end - at).sort((a, b) => a - b);

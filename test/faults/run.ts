@@ -45,7 +45,13 @@ export class FaultRun {
   /** Faults at once; each is excused what any of them is. */
   async suffer(...faults: readonly Fault[]): Promise<void> {
     const what = faults.map((fault) => fault.what).join(' + ');
-    const window: FaultWindow = { what, from: performance.now(), to: Number.POSITIVE_INFINITY, budget: union(faults) };
+    const window: FaultWindow = {
+      what,
+      from: performance.now(),
+      mended: Number.POSITIVE_INFINITY,
+      to: Number.POSITIVE_INFINITY,
+      budget: union(faults),
+    };
     this.windows.push(window);
     try {
       const results = await Promise.allSettled(faults.map((fault) => fault.harm()));
@@ -57,7 +63,7 @@ export class FaultRun {
     await this.#recovered().catch((error: Error) => this.problems.push(`${what}: not back within ${RECOVERY_MS_MAX} ms: ${error.message}`));
     this.recoveries.push({ what, ms: performance.now() - mendedAt });
     // Connections that died unnoticed are found one by one, each by a request.
-    window.to = mendedAt + RECOVERY_MS_MAX;
+    Object.assign(window, { mended: mendedAt, to: mendedAt + RECOVERY_MS_MAX });
   }
 
   /** Stops the load, asks for the truth, and judges. @returns what is wrong, in words */

@@ -72,7 +72,7 @@ export interface TestEtcd {
   readonly member: Member;
   readonly members: readonly Member[];
   readonly endpoints: readonly string[];
-  /** etcdctl. @returns what it writes */
+  /** etcdctl, with all members unless `--endpoints` is given. @returns what it writes */
   control(...args: readonly string[]): Promise<string>;
 }
 
@@ -129,9 +129,8 @@ async function startAt(folder: string, { members: count = 1, flags = [], tls }: 
     members,
     endpoints,
     async control(...control) {
-      const { stdout } = await run(CONTROL ?? '', ['--endpoints', endpoints.join(','), ...access, ...control], {
-        env: { ...process.env, ETCDCTL_API: '3' },
-      });
+      const where = control.includes('--endpoints') ? [] : ['--endpoints', endpoints.join(',')];
+      const { stdout } = await run(CONTROL ?? '', [...where, ...access, ...control], { env: { ...process.env, ETCDCTL_API: '3' } });
       return stdout;
     },
   };
