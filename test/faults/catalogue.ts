@@ -12,7 +12,7 @@ import {
   type Victim,
   wipeEtcd,
 } from './etcd-faults.ts';
-import { betweenNodeAndEtcd, betweenNodeAndPostgres } from './network-faults.ts';
+import { betweenNodeAndEtcd, betweenNodeAndPostgres, silenceInTransaction } from './network-faults.ts';
 import { killNode, pauseNode } from './node-faults.ts';
 import { crashPostgres, freezePostgres, killPostgres, lockLog, restartPostgres } from './postgres-faults.ts';
 import type { Fault, FaultRun } from './run.ts';
@@ -38,7 +38,7 @@ const CATALOGUE: Readonly<Record<Family, readonly Make[]>> = {
     forgeInEtcd,
   ],
   'to etcd': [(run) => betweenNodeAndEtcd(run)],
-  'to PostgreSQL': [(run) => betweenNodeAndPostgres(run)],
+  'to PostgreSQL': [(run) => betweenNodeAndPostgres(run), (run) => betweenNodeAndPostgres(run), silenceInTransaction],
   PostgreSQL: [restartPostgres, crashPostgres, killPostgres, (run) => freezePostgres(run), lockLog],
 };
 /** Networks have many ways to fail. */

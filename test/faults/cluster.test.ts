@@ -4,7 +4,8 @@ import { after, before, describe, test } from 'node:test';
 import { NEEDS_ETCD } from '../support/etcd.ts';
 import { sharedCleanup } from '../support/faults.ts';
 import { type Cluster, startCluster } from './cluster.ts';
-import { killNode, nothing, pauseNode } from './node-faults.ts';
+import { silenceInTransaction } from './network-faults.ts';
+import { killNode, pauseNode } from './node-faults.ts';
 import { seeded } from './random.ts';
 import { errorsByFault, figures } from './report.ts';
 import { FaultRun } from './run.ts';
@@ -21,7 +22,7 @@ describe('one etcd', NEEDS_ETCD, () => {
   test('nodes', async () => {
     const run = new FaultRun(t, cluster, seeded(1));
     await run.workload.start();
-    await run.suffer(nothing(3000));
+    await run.suffer(silenceInTransaction(run));
     await run.suffer(killNode(run));
     await run.suffer(pauseNode(run));
     const problems = await run.judge();
