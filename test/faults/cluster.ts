@@ -77,8 +77,9 @@ export interface ClusterOptions {
 export async function startCluster(t: Cleanup, { members: count = 1, modes = MODES.mixed }: ClusterOptions = {}): Promise<Cluster> {
   const folder = await scratch(t);
   const [postgres, etcd] = await Promise.all([
-    faultyPostgres(t, folder),
-    startEtcd(t, { members: count, flags: [`--quota-backend-bytes=${QUOTA_BYTES}`] }),
+    // Nobody cuts the power here: what a killed process has written stays, and a slow disk would be a fault of its own.
+    faultyPostgres(t, folder, { fsync: 'off' }),
+    startEtcd(t, { members: count, flags: [`--quota-backend-bytes=${QUOTA_BYTES}`, '--unsafe-no-fsync'] }),
   ]);
   const database = { ...postgres, ...mended(postgres) };
   const members = etcd.members.map((member) => ({ ...member, ...mended(member) }));

@@ -66,10 +66,10 @@ async function mix(until: number, members: 1 | 3): Promise<number> {
   for (let round = 1; performance.now() < until && !isInterrupted; round++) {
     const mode = random.pick(['bounded', 'strict', 'mixed'] as const) ?? 'mixed';
     await cluster.become(MODES[mode]);
-    await run.workload.start();
+    await run.start();
     for (let n = 0; n < ROUND && performance.now() < until && !isInterrupted; n++) await run.suffer(...draw(run, t));
     const wrong = await run.judge();
-    const last = run.windows.slice(-ROUND).map(({ what }) => what);
+    const last = run.recoveries.slice(-ROUND).map(({ what }) => what);
     console.log(`round ${round}, ${mode}: ${run.workload.operations.length} operations; ${last.join(' | ')}`);
     if (wrong.length > 0) return report(run, wrong);
   }
@@ -79,7 +79,7 @@ async function mix(until: number, members: 1 | 3): Promise<number> {
 function report(run: FaultRun, wrong: readonly string[]): number {
   const history = run.history();
   console.log(lines(['', ...figures(history), '', ...errorsByFault(history), '', ...slowest(run)]));
-  console.log(`${run.windows.length} faults, ${wrong.length} violations`);
+  console.log(`${run.recoveries.length} faults, ${wrong.length} violations`);
   if (wrong.length === 0) return 0;
   const file = `faults-${values.seed}.jsonl`;
   writeFileSync(file, writeHistory(history));

@@ -46,6 +46,13 @@ export const freezePostgres = ({ cluster, workload }: FaultRun, ms = 2_000): Fau
     await cluster.postgres.thaw();
   });
 
+/** etcd as well, so that nobody can prove anything to anybody. */
+export const freezeAll = (run: FaultRun, ms = 2_000): Fault =>
+  fault('PostgreSQL and etcd are frozen', async () => {
+    await Promise.all(run.cluster.members.map((member) => member.freeze()));
+    await freezePostgres(run, ms).harm();
+  });
+
 /** All that ends or changes something waits for this row. */
 export const lockLog = ({ cluster }: FaultRun): Fault =>
   fault("the change log's counter is locked", async () => {

@@ -1,5 +1,6 @@
 /** A recorded history in figures. */
 import { longestStaleness } from './checks.ts';
+import { AROUND_MS, SLOW_MACHINE } from './machine.ts';
 import type { Kind, Operation, Outcome, RecordedHistory } from './operations.ts';
 
 export function figures({ operations, windows, maxStalenessMs }: RecordedHistory): string[] {
@@ -26,11 +27,15 @@ export function figures({ operations, windows, maxStalenessMs }: RecordedHistory
 export function errorsByFault({ operations, windows }: RecordedHistory): string[] {
   const during = new Map<string, Set<Operation>>();
   for (const { what, from, mended } of windows) {
+    if (what === SLOW_MACHINE) continue;
     const all = during.get(what) ?? new Set();
     for (const operation of operations) if (operation.end >= from && operation.at <= mended) all.add(operation);
     during.set(what, all);
   }
-  return [...during].map(([what, set]) => {
+  const slow = windows.filter(({ what }) => what === SLOW_MACHINE);
+  const slowMs = slow.reduce((sum, { from, mended }) => sum + mended - from - AROUND_MS, 0);
+  const machine = `the machine was late ${slow.length} times, ${Math.round(slowMs)} ms in all`;
+  const faults = [...during].map(([what, set]) => {
     const all = [...set];
     const count = (...outcomes: readonly Outcome[]) => all.filter(({ outcome }) => outcomes.includes(outcome)).length;
     const answered = all.filter(
@@ -39,6 +44,7 @@ export function errorsByFault({ operations, windows }: RecordedHistory): string[
     const errors = `${count('unavailable')} × 503, ${count('unknown', 'unreached')} without an answer`;
     return `${what}: ${all.length} operations, ${errors}; introspect ${latencies(answered)}`;
   });
+  return [...faults, machine];
 }
 
 export const lines = (texts: readonly string[]): string => texts.join('\n');

@@ -3,6 +3,7 @@ import type { Cleanup } from '../support/faults.ts';
 import { audit } from './audit.ts';
 import { check, type Violation } from './checks.ts';
 import { type Cluster, MAX_STALENESS_MS } from './cluster.ts';
+import { type Watching, watchMachine } from './machine.ts';
 import type { Budget, Excused, FaultWindow, RecordedHistory } from './operations.ts';
 import type { Random } from './random.ts';
 import { Workload, type WorkloadOptions } from './workload.ts';
@@ -34,12 +35,19 @@ export class FaultRun {
   readonly recoveries: { readonly what: string; readonly ms: number }[] = [];
   readonly #t: Cleanup;
   #audited = 0;
+  #machine: Watching | undefined;
 
   constructor(t: Cleanup, cluster: Cluster, random: Random, options?: WorkloadOptions) {
     this.#t = t;
     this.cluster = cluster;
     this.random = random;
     this.workload = new Workload(cluster, random, options);
+  }
+
+  /** The load begins. */
+  async start(): Promise<void> {
+    this.#machine = watchMachine(this.cluster.postgres, this.windows);
+    await this.workload.start();
   }
 
   /** Faults at once; each is excused what any of them is. */
@@ -75,6 +83,7 @@ export class FaultRun {
     this.#audited = tokens.length;
     const asked = [...new Set([...fresh, ...veterans.filter((token) => token !== undefined)])];
     this.problems.push(...(await audit(this.#t, this.cluster, this.workload, asked, this.forged)));
+    await this.#machine?.stop();
     return [...this.problems, ...check(this.history()).map(inWords)];
   }
 
