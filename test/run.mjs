@@ -11,7 +11,7 @@ import { migrate } from '../dist/src/postgres/migrate.js';
 
 const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
 const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
-const isTimed = (file) => /test\/(faults\/(outage|kill)|deployment\/loopback)/.test(file);
+const isTimed = (file) => /test\/(faults\/(outage|kill|cluster|quorum)|deployment\/loopback)/.test(file);
 const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|etcd)\/|embedded/.test(file);
 /**
  * Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves, and so does a

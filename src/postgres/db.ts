@@ -53,6 +53,8 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
     connectionTimeoutMillis: limits.connectMs,
     query_timeout: limits.answerMs,
     statement_timeout: limits.answerMs - CANCELLED_BEFORE_MS,
+    // A node that is cut off in the middle of a change would hold the change log's counter until TCP gives up, and nobody could revoke for hours.
+    idle_in_transaction_session_timeout: limits.answerMs,
     keepAlive: true,
     application_name: 'auth',
   });
@@ -155,10 +157,10 @@ export async function outageAware<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * SQLSTATE classes that say nothing about the request: connection (08), authorization and catalogue as changed under us (28, 3D),
- * read-only after a fail-over (25006), resources (53), locks and cancellation (55P03, 57), system errors (58, XX), serialization (40).
+ * SQLSTATE classes that say nothing about the request: connection (08), read-only after a fail-over (25006), a transaction that was left idle (25P03),
+ * authorization and catalogue as changed under us (28, 3D), serialization (40), resources (53), locks and cancellation (55P03, 57), system errors (58, XX).
  */
-const OUTAGE = /^(08|28|3D|25006|40|53|55P03|57|58|XX)/;
+const OUTAGE = /^(08|25006|25P03|28|3D|40|53|55P03|57|58|XX)/;
 
 /** Errors of pg and of sockets that never reached PostgreSQL, or whose answer was lost, carry no SQLSTATE. */
 function isOutage(error: unknown): boolean {

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type EtcdOptions, openEtcd } from '../../src/etcd/client.ts';
 import { type Cleanup, scratch } from './faults.ts';
+import { HOLD, openProxy } from './proxy.ts';
 import { ended, freePort, until } from './server.ts';
 
 const run = promisify(execFile);
@@ -63,6 +63,8 @@ export interface Member {
   thaw(): void;
   /** Removes the data; it must not be running. */
   wipe(): Promise<void>;
+  /** Replaces the data by that of `etcdctl snapshot save`; it must not be running. */
+  restore(snapshot: string): Promise<void>;
 }
 
 export interface TestEtcd {
@@ -70,7 +72,7 @@ export interface TestEtcd {
   readonly member: Member;
   readonly members: readonly Member[];
   readonly endpoints: readonly string[];
-  /** etcdctl. @returns what it writes */
+  /** etcdctl, with all members unless `--endpoints` is given. @returns what it writes */
   control(...args: readonly string[]): Promise<string>;
 }
 
@@ -114,8 +116,10 @@ async function startAt(folder: string, { members: count = 1, flags = [], tls }: 
       'heartbeat-interval': '100',
       'election-timeout': '600',
     };
-    const args = [...Object.entries(options).map(([key, value]) => `--${key}=${value}`), ...certificates, ...flags];
-    return member(args, { endpoint: `${scheme}://127.0.0.1:${client}`, port: client, health, dataDir });
+    const flagsOf = (names: readonly (keyof typeof options)[]) => names.map((key) => `--${key}=${options[key]}`);
+    const args = [...flagsOf(Object.keys(options) as (keyof typeof options)[]), ...certificates, ...flags];
+    const restored = flagsOf(['name', 'data-dir', 'initial-cluster', 'initial-advertise-peer-urls']);
+    return member(args, restored, { endpoint: `${scheme}://127.0.0.1:${client}`, port: client, health, dataDir });
   });
   await Promise.all(members.map((each) => each.start()));
   const endpoints = members.map(({ endpoint }) => endpoint);
@@ -125,15 +129,18 @@ async function startAt(folder: string, { members: count = 1, flags = [], tls }: 
     members,
     endpoints,
     async control(...control) {
-      const { stdout } = await run(CONTROL ?? '', ['--endpoints', endpoints.join(','), ...access, ...control], {
-        env: { ...process.env, ETCDCTL_API: '3' },
-      });
+      const where = control.includes('--endpoints') ? [] : ['--endpoints', endpoints.join(',')];
+      const { stdout } = await run(CONTROL ?? '', [...where, ...access, ...control], { env: { ...process.env, ETCDCTL_API: '3' } });
       return stdout;
     },
   };
 }
 
-function member(args: readonly string[], place: { endpoint: string; port: number; health: number; dataDir: string }): Member {
+function member(
+  args: readonly string[],
+  restored: readonly string[],
+  place: { endpoint: string; port: number; health: number; dataDir: string },
+): Member {
   let child: ChildProcess;
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
@@ -150,6 +157,10 @@ function member(args: readonly string[], place: { endpoint: string; port: number
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
     wipe: () => rm(place.dataDir, { recursive: true }),
+    async restore(snapshot) {
+      await rm(place.dataDir, { recursive: true, force: true });
+      await run(CONTROL ?? '', ['snapshot', 'restore', snapshot, ...restored], { env: { ...process.env, ETCDCTL_API: '3' } });
+    },
   };
 }
 
@@ -218,45 +229,25 @@ export interface Wire {
 
 /** A TCP port in front of etcd's. */
 export async function wireTo(t: Cleanup, port: number): Promise<Wire> {
+  const proxy = await openProxy(t, { port });
   let isSilent = false;
   let isHolding = false;
   let sent = 0;
-  let connections = 0;
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    connections++;
-    const far = connect(port, '127.0.0.1');
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
-      from.on('data', (chunk) => {
-        if (from === near) sent += chunk.length;
-        if (isSilent) isHolding = true;
-        else to.write(chunk);
-      });
-      from.on('error', () => undefined);
-      from.on('close', () => {
-        sockets.delete(from);
-        if (!isSilent) to.destroy();
-      });
-    }
-  });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', () => resolve()));
-  t.after(async () => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
+  proxy.onSent((chunk) => {
+    sent += chunk.length;
+    if (isSilent) isHolding = true;
   });
   return {
-    endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    connections: () => connections,
+    endpoint: `127.0.0.1:${proxy.port}`,
+    connections: proxy.connections,
     sent: () => sent,
     isHolding: () => isHolding,
     set(state) {
       isSilent = state === 'silent';
       isHolding = false;
-      if (state === 'reset') for (const socket of sockets) socket.resetAndDestroy();
+      if (state === 'reset') proxy.cut();
+      if (isSilent) proxy.set({ up: HOLD, down: HOLD });
+      else proxy.heal();
     },
   };
 }

@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../src/postgres/embedded.ts';
+import { DROP, openProxy } from './proxy.ts';
 import { type Credentials, freePort, until } from './server.ts';
 
 export const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64');
@@ -186,6 +186,8 @@ export interface FaultyPostgres {
   thaw(): Promise<void>;
   /** kill -9 of every process */
   kill(): Promise<void>;
+  /** As `pg_ctl stop -m immediate`: no checkpoint, so a recovery at the next start. */
+  crash(): Promise<void>;
 }
 
 /** A PostgreSQL of the test's own, to do harm to. */
@@ -227,6 +229,10 @@ export async function faultyPostgres(t: Cleanup, folder: string, settings: Reado
     freeze: () => signalAll('SIGSTOP'),
     thaw: () => signalAll('SIGCONT'),
     kill: () => signalAll('SIGKILL'),
+    async crash() {
+      signal(Number(readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0]), 'SIGQUIT');
+      await until(() => processesOf(dataDir).length === 0, 10_000);
+    },
   };
 }
 
@@ -257,50 +263,23 @@ export interface Network {
 
 /** A TCP port in front of PostgreSQL's Unix socket. */
 export async function faultyNetwork(t: Cleanup, { host, port }: FaultyPostgres['connection'], listenOn = 0): Promise<Network> {
-  let state: 'passing' | 'silent' | 'closed' = 'passing';
+  const proxy = await openProxy(t, { path: `${host}/.s.PGSQL.${port}` }, listenOn);
   let isLast: ((sent: string) => boolean) | undefined;
-  const pairs = new Set<{ readonly near: Socket; readonly far: Socket; isSilent: boolean }>();
-  const set = (next: typeof state) => {
-    state = next;
-    for (const pair of pairs) {
-      if (next === 'silent') pair.isSilent = true;
-      if (next === 'closed') pair.near.destroy();
-      // PostgreSQL finds out in the end, or its locks would stay.
-      if (next === 'closed' || (next === 'passing' && pair.isSilent)) pair.far.destroy();
+  const set = (state: 'passing' | 'silent' | 'closed') => {
+    if (state === 'passing') proxy.heal();
+    if (state === 'silent') proxy.set({ up: DROP, down: DROP });
+    if (state === 'closed') {
+      proxy.refuse(true);
+      proxy.cut();
     }
   };
-  const server = createServer((near) => {
-    if (state === 'closed') {
-      near.destroy();
-      return;
-    }
-    const far = connect(`${host}/.s.PGSQL.${port}`);
-    const pair = { near, far, isSilent: state === 'silent' };
-    pairs.add(pair);
-    near.on('data', (chunk) => {
-      if (!pair.isSilent) far.write(chunk);
-      if (isLast?.(chunk.toString('latin1'))) {
-        isLast = undefined;
-        set('silent');
-      }
-    });
-    far.on('data', (chunk) => !pair.isSilent && near.write(chunk));
-    far.on('close', () => !pair.isSilent && near.destroy());
-    near.on('close', () => {
-      far.destroy();
-      pairs.delete(pair);
-    });
-    for (const socket of [near, far]) socket.on('error', () => undefined);
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(listenOn, '127.0.0.1', () => resolve());
-  });
-  t.after(async () => {
-    set('closed');
-    server.close();
+  proxy.onSent((chunk) => {
+    if (!isLast?.(chunk.toString('latin1'))) return;
+    isLast = undefined;
+    set('silent');
   });
   return {
-    port: (server.address() as AddressInfo).port,
+    port: proxy.port,
     set,
     loseAnswerTo(condition) {
       isLast = condition;
