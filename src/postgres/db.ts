@@ -62,6 +62,8 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
   pool.on('error', onConnectionError);
   const unconfirmed: Unconfirmed = new WeakSet();
   pool.on('connect', (client) => {
+    // While a client is checked out the pool does not listen, and a connection may end before whoever asked for it has it: it would end this process.
+    client.on('error', () => undefined);
     client.on('notice', ({ code }) => {
       if (code === WARNING) unconfirmed.add(client);
     });
@@ -117,9 +119,6 @@ async function withClient<T>(
   giveBack: (client: pg.PoolClient, error: unknown) => Promise<void>,
 ): Promise<T> {
   const client = await pool.connect();
-  // While a client is checked out the pool does not listen: a connection that ends between two queries would end this process.
-  const ignore = () => undefined;
-  client.on('error', ignore);
   try {
     const result = await work(client);
     client.release();
@@ -127,8 +126,6 @@ async function withClient<T>(
   } catch (error) {
     await giveBack(client, error);
     throw error;
-  } finally {
-    client.off('error', ignore);
   }
 }
 

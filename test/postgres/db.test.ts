@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { Unavailable } from '../../src/core/ports.ts';
 import { openDb } from '../../src/postgres/db.ts';
@@ -25,4 +26,32 @@ test('the queue for a connection is bounded: beyond it the answer is Unavailable
   });
   for (const rows of await Promise.all(lock.waiting)) assert.deepEqual(rows, [{ one: 1 }]);
   assert.deepEqual(await db.query({ text: 'select 2 as two' }), [{ two: 2 }], 'and it empties');
+});
+
+test('a connection that is ended in the moment in which it is there, as in a crash of PostgreSQL, is an outage and ends no process', async (t) => {
+  const message = (type: string, body: Buffer) => {
+    const head = Buffer.alloc(5);
+    head.write(type, 0);
+    head.writeInt32BE(body.length + 4, 1);
+    return Buffer.concat([head, body]);
+  };
+  const fatal = Buffer.from('SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server process\0\0');
+  const greeting = [message('R', Buffer.alloc(4)), message('Z', Buffer.from('I')), message('E', fatal)];
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    // In one piece, so that nobody has the connection yet when its end is read.
+    socket.once('data', () => socket.end(Buffer.concat(greeting)));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const db = openDb({ host: '127.0.0.1', port, user: 'auth', database: 'auth' }, () => undefined);
+  t.after(async () => {
+    await db.close();
+    server.close();
+  });
+  await assert.rejects(db.query({ text: 'select 1' }), Unavailable);
+  await assert.rejects(
+    db.transaction((tx) => tx.query({ text: 'select 1' })),
+    Unavailable,
+  );
 });
