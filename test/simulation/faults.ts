@@ -44,7 +44,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     scheduler.after(Math.min(1_000, random.around(500)), () => {
       const downMs = maxStalenessMs * FAIL_OVER_FACTOR + random.between(0, 500);
       // One of them hears of it later than the others.
-      if (random.chance(0.5)) someNode(world).process.hold('paused', downMs + random.between(0, 1_000));
+      if (random.chance(0.5) && world.nodes().length > 0) someNode(world).process.hold('paused', downMs + random.between(0, 1_000));
       failOver(downMs, { isSaid: random.chance(0.6), clockStep: random.chance(0.3) ? -random.between(0, 300_000) : 0 });
     });
   },
