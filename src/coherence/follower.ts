@@ -25,6 +25,8 @@ export class Follower {
   readonly #heard = new Set<number>();
   #epoch: string | undefined;
   #applied = 0;
+  /** position that the database is known to have had, by what else it has answered */
+  #seen = 0;
   #lastSeq = 0;
   #nowMs = 0;
   #unheard = 0;
@@ -74,6 +76,11 @@ export class Follower {
     this.#followed.denied.clear();
   }
 
+  /** The database has answered something as of this position: a look that begins later must find it, or the log has gone back. */
+  seen(seq: number): void {
+    this.#seen = Math.max(this.#seen, seq);
+  }
+
   /**
    * Brings memory to at least the position that the log has when this is called. One call at a time.
    *
@@ -83,10 +90,11 @@ export class Follower {
   async catchUp(): Promise<void> {
     const known = this.#epoch === undefined ? Number.POSITIVE_INFINITY : this.#lastSeq;
     for (;;) {
+      const floor = Math.max(this.#lastSeq, this.#seen);
       const { epoch, lastSeq, readTo, nowMs, entries } = await this.#log.read(this.#applied, PAGE);
       this.#epoch ??= epoch;
       if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
-      if (lastSeq < this.#lastSeq) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#lastSeq}`);
+      if (lastSeq < floor) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${floor}`);
       for (const entry of entries) {
         if (entry.seq > known && !this.#heard.has(entry.seq)) this.#unheard++;
         this.#apply(entry);

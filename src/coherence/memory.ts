@@ -227,6 +227,7 @@ export function openMemory(options: MemoryOptions): Memory {
   const clientRecords: ClientDirectory = {
     async find(clientId) {
       const known = await options.clients.find(clientId);
+      if (known) follower.seen(known.asOfSeq);
       if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {
         clients.set(clientId, known);
         cache?.keepClient(clientId, known);
@@ -272,6 +273,7 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     announced(entry) {
       follower.hear(entry);
+      follower.seen(entry.seq);
       acknowledgements.announced(entry.seq);
       if (follower.epoch !== undefined) bus?.publish({ epoch: follower.epoch, from: nodeId, entry });
       if (cache && (entry.kind === 'client' || entry.kind === 'client_record')) void mirrorClient(entry.key).catch(() => undefined);

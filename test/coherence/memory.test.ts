@@ -261,6 +261,19 @@ for (const [why, changed] of [
   });
 }
 
+test('a position that went back to what was applied, and behind what else the database has said, is noticed as well (DR6)', async () => {
+  const stores = memoryStores();
+  const node = nodeOn(stores);
+  await node.follow();
+  const goBack = stores.mark();
+  await stores.administration.insert('billing', settings(), newSecret('lost'), ACTOR);
+  assert.ok(await node.clientRecords.find('billing'), 'read before the next look at the log');
+  goBack();
+  await assert.rejects(node.follow(), Unavailable);
+  assert.equal(node.alarms.length, 1);
+  await assert.rejects(node.clients.find('billing'), Unavailable);
+});
+
 test('a log of more than a page is read to its end before anything is said', async () => {
   const stores = memoryStores();
   const records = await Promise.all(Array.from({ length: 5 }, () => issued(stores)));

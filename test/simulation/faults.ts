@@ -4,6 +4,7 @@ import type { CacheModel } from './cache-model.ts';
 import type { Network } from './network.ts';
 import type { Node } from './node.ts';
 import type { Postgres } from './postgres-model.ts';
+import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 
 export interface FaultyWorld {
@@ -44,7 +45,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     scheduler.after(Math.min(1_000, random.around(500)), () => {
       const downMs = maxStalenessMs * FAIL_OVER_FACTOR + random.between(0, 500);
       // One of them hears of it later than the others.
-      if (random.chance(0.5)) someNode(world).process.hold('paused', downMs + random.between(0, 1_000));
+      if (random.chance(0.5) && world.nodes().length > 0) someNode(world).process.hold('paused', downMs + random.between(0, 1_000));
       failOver(downMs, { isSaid: random.chance(0.6), clockStep: random.chance(0.3) ? -random.between(0, 300_000) : 0 });
     });
   },
@@ -139,29 +140,64 @@ function disturbLink(world: FaultyWorld, peer: string, disturb: (from: string, t
   }
 }
 
+/** What a run is about: some mistakes show only where one kind of fault meets much of what it is bad for. */
+export interface Focus {
+  readonly faults: Readonly<Record<string, number>>;
+  readonly isStrict?: boolean;
+  readonly hasBus?: boolean;
+  readonly hasCache?: boolean;
+  /** as long as the lease of a node's row, and little is changed */
+  readonly isLong?: boolean;
+  /** changes come so many times slower */
+  readonly pace?: number;
+}
+
+const ANYTHING: Focus = { faults: {} };
+const FOCUSES: readonly Focus[] = [
+  ANYTHING,
+  ANYTHING,
+  ANYTHING,
+  { faults: { lostRenewal: 0.6, longAway: 0.6 }, isLong: true, pace: 6 },
+  { faults: { longAway: 1, slowLink: 2 }, isLong: true, isStrict: true, hasCache: true, pace: 1 },
+  { faults: { rollingRestart: 6, kill: 6, slowLink: 3, pauseBriefly: 5 }, isStrict: true, hasCache: true, pace: 0.3 },
+  { faults: { failOver: 1, rollingRestart: 1, badBus: 1 }, hasBus: true, pace: 0.4 },
+  { faults: { badBus: 3, cutLink: 6, slowLink: 3, pauseBriefly: 5 }, isStrict: true, hasBus: true, pace: 0.4 },
+];
+
+export function drawFocus(random: Random): Focus {
+  return random.pick(FOCUSES);
+}
+
 export interface FaultTimes {
   readonly fromMs: number;
   readonly untilMs: number;
-  readonly isLong: boolean;
+  readonly focus: Focus;
 }
 
 /** @returns the kinds that this run has */
-export function planFaults(world: FaultyWorld, { fromMs, untilMs, isLong }: FaultTimes): readonly string[] {
+export function planFaults(world: FaultyWorld, { fromMs, untilMs, focus }: FaultTimes): readonly string[] {
   const { scheduler } = world;
   const { random } = scheduler;
-  const share = random.pick([0, 0.15, 0.3, 0.6]);
-  const kinds = Object.entries(FAULTS).filter(([name]) =>
-    random.chance(LONG.has(name) ? (isLong ? 0.6 : 0) : isLong ? share / 3 : ONCE.has(name) ? share / 2 : share),
-  );
-  for (const [name, fault] of kinds) {
-    const times = ONCE.has(name) || LONG.has(name) ? 1 : 1 + Math.floor(random.around(name === 'pauseBriefly' ? 10 : 2.5));
+  const isGeneral = focus === ANYTHING;
+  const share = isGeneral ? random.pick([0, 0.15, 0.3, 0.6]) : 0.1;
+  const kinds: string[] = [];
+  for (const [name, fault] of Object.entries(FAULTS)) {
+    const expected = focus.faults[name];
+    const drawn = expected === undefined ? drawTimes(random, name, share) : expected < 1 ? Number(random.chance(expected)) : expected;
+    if (drawn > 0) kinds.push(name);
     // What takes long is to be over when peace has come.
     const latest = LONG.has(name) ? 1_500 : ONCE.has(name) ? Math.max(fromMs, untilMs - 2_000) : untilMs;
-    for (let time = 0; time < times; time++) {
+    for (let time = 0; time < drawn; time++) {
       scheduler.after(random.between(fromMs, latest), () => {
         if (world.nodes().length > 0) fault(world);
       });
     }
   }
-  return kinds.map(([name]) => name);
+  return kinds;
+}
+
+function drawTimes(random: Random, name: string, share: number): number {
+  if (LONG.has(name)) return 0;
+  if (ONCE.has(name)) return Number(random.chance(share / 2));
+  return random.chance(share) ? 1 + Math.floor(random.around(name === 'pauseBriefly' ? 10 : 2.5)) : 0;
 }

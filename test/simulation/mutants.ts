@@ -86,12 +86,17 @@ const LOG: readonly Mutant[] = [
   },
   {
     name: 'a position that goes back is not noticed',
-    edits: [['follower', 'if (lastSeq < this.#applied) throw', 'if (false) throw']],
+    edits: [['follower', 'if (lastSeq < known) throw', 'if (false) throw']],
+    seed: 0,
+  },
+  {
+    name: 'a position that goes back is noticed only by what was applied',
+    edits: [['follower', 'const known = Math.max(this.#applied, this.#seen);', 'const known = this.#applied;']],
     seed: 0,
   },
   {
     name: 'a client record that arrives late is kept',
-    edits: [['memory', 'if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {', 'if (known) {']],
+    edits: [['memory', 'if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {', 'if (known !== undefined) {']],
     seed: 0,
   },
   {

@@ -64,9 +64,10 @@ export class Postgres {
   #epoch = 'epoch 1';
   #histories = 1;
   #clockOffset = 0;
-  /** how far each process has read the log */
-  readonly #readTo = new Map<Process, number>();
-  #isReadOnly: () => boolean = () => false;
+  /** what each process may know of */
+  readonly #seenTo = new Map<Process, number>();
+  /** those that have not looked since commits were lost without a new epoch: nothing is written until then */
+  #unaware: readonly Process[] = [];
 
   constructor(scheduler: Scheduler, network: Network, options: PostgresOptions) {
     this.#scheduler = scheduler;
@@ -101,7 +102,7 @@ export class Postgres {
     const { tokens, administration } = this.#own;
     const known = new Set<string>();
     return {
-      log: { read: (after, count) => read('read-changes', FOLLOWER_MS, () => this.#readLog(process, after, count)) },
+      log: { read: (after, count) => read('read-changes', FOLLOWER_MS, () => this.#readLog(after, count)) },
       clients: { find: (id) => read('find-client', REQUEST_MS, () => stores.directory.find(id)) },
       tokens: {
         find: (hash, now) => read('find-token', REQUEST_MS, () => stores.tokens.find(hash, now)),
@@ -163,8 +164,8 @@ export class Postgres {
         this.truth.wentBack(isSaid);
         this.onWentBack();
         const { lastSeq } = this;
-        // By numbers alone who has read further notices only as long as nothing takes their place.
-        this.#isReadOnly = () => !isSaid && [...this.#readTo].some(([process, readTo]) => process.isAlive && readTo > lastSeq);
+        // By numbers alone who knows of more notices it only while nothing has taken their place.
+        this.#unaware = isSaid ? [] : [...this.#seenTo].flatMap(([process, seenTo]) => (seenTo > lastSeq ? [process] : []));
         this.#comeUp(clockStep);
       });
     };
@@ -209,11 +210,12 @@ export class Postgres {
         // A statement's own time-out, or its cancellation, may come first.
         if (this.#state === 'frozen')
           return void this.#queue.push(() => (this.#scheduler.random.chance(0.3) ? fail('cancelled') : arrival()));
-        if (announce && this.#isReadOnly()) return back(() => fail('read-only'));
+        if (announce && this.#unaware.some(({ isAlive }) => isAlive)) return back(() => fail('read-only'));
         const { incarnation, entries, result } = this.#execute(process, what, run, announce !== undefined);
         const answer = () =>
           end(() => {
             if (incarnation !== this.#incarnation) return reject(new Unavailable(`${what}: terminated`));
+            if (what === 'read-changes') this.#unaware = this.#unaware.filter((other) => other !== process);
             for (const entry of entries) announce?.(entry);
             resolve(result as Awaited<T>);
           });
@@ -233,6 +235,7 @@ export class Postgres {
     const result = run();
     if (result instanceof Promise) result.catch(() => undefined); // who asked may not be there any more
     const entries = this.#appended;
+    this.#seenTo.set(process, Math.max(this.lastSeq, this.#seenTo.get(process) ?? 0));
     if (what === 'read-changes') this.onLook?.(process);
     this.truth.appended(entries);
     if (isWrite && what !== 'renew') this.#table.flush();
@@ -248,8 +251,7 @@ export class Postgres {
     this.#scheduler.after(random.between(0, FLUSHED_AFTER_MS), () => incarnation === this.#incarnation && this.#table.flush());
   }
 
-  #readLog(process: Process, after: number, count: number): ReturnType<ChangeLog['read']> {
-    this.#readTo.set(process, Math.max(this.lastSeq, this.#readTo.get(process) ?? 0));
+  #readLog(after: number, count: number): ReturnType<ChangeLog['read']> {
     const epoch = this.#epoch;
     const unseen = new Set(this.#invisible);
     const reading = this.stores.log.read(after, Math.min(count, this.#options.pageMax));

@@ -3,7 +3,7 @@ import { type ClientSettings, parseClientMetadata } from '../../src/core/clients
 import { BusModel } from './bus-model.ts';
 import { CacheModel } from './cache-model.ts';
 import { Checkers } from './checkers.ts';
-import { planFaults } from './faults.ts';
+import { drawFocus, type Focus, planFaults } from './faults.ts';
 import { Network } from './network.ts';
 import { type Node, type NodeSettings, type OpenMemory, startNode } from './node.ts';
 import { Postgres, type PostgresOptions } from './postgres-model.ts';
@@ -45,15 +45,14 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
     serviceMeanMs: random.pick([0.2, 1, 10]),
     ...model,
   });
-  const bus = random.chance(0.8) ? new BusModel(scheduler, network) : undefined;
-  const cache = random.chance(0.7) ? new CacheModel(scheduler, () => postgres.histories) : undefined;
+  const focus = drawFocus(random);
+  const bus = focus.hasBus || random.chance(0.8) ? new BusModel(scheduler, network) : undefined;
+  const cache = focus.hasCache || random.chance(0.7) ? new CacheModel(scheduler, () => postgres.histories) : undefined;
   const checkers = new Checkers(scheduler, postgres);
   const world = { scheduler, postgres, bus, cache, openMemory };
   const clients = await createClients(postgres);
-  const settings = drawNodes(random);
-  // What takes as long as the lease of a node's row has runs of its own.
-  const isLong = random.chance(0.15);
-  const faultsUntil = isLong ? 8_000 : random.between(2_000, 5_000);
+  const settings = drawNodes(random, focus);
+  const faultsUntil = focus.isLong ? 8_000 : random.between(2_000, 5_000);
   const end = faultsUntil + HEALED_AFTER_MS;
 
   const running = new Map<string, Node>();
@@ -95,10 +94,10 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
   const suspended = new Set(settings.filter(() => random.chance(0.5)).map(({ name }) => name));
   const faults = planFaults(
     { scheduler, network, postgres, bus, cache, nodes, restart, maxStalenessMs, canSuspend: ({ name }) => suspended.has(name) },
-    { fromMs: 300, untilMs: faultsUntil, isLong },
+    { fromMs: 300, untilMs: faultsUntil, focus },
   );
   const workload = new Workload({ scheduler, checkers, nodes, maxStalenessMs });
-  startTraffic({ isQuiet: isLong, scheduler, workload, nodes, clients, untilMs: faultsUntil + 2_000 });
+  startTraffic({ pace: focus.pace ?? random.pick([0.5, 1, 2]), scheduler, workload, nodes, clients, untilMs: faultsUntil + 2_000 });
   postgres.onWentBack = () => checkers.wentBack();
 
   const isOver = () => checkers.violations.length > 0;
@@ -121,9 +120,9 @@ async function createClients({ stores, truth }: Postgres): Promise<KnownSecrets[
   return CLIENTS.map((id) => ({ id, verifiers: ['secret'] }));
 }
 
-function drawNodes(random: Random): readonly NodeSettings[] {
+function drawNodes(random: Random, { isStrict }: Focus): readonly NodeSettings[] {
   const count = random.pick([2, 3, 3, 4]);
-  const modes = random.pick(['strict', 'bounded', 'mixed'] as const);
+  const modes = isStrict ? 'strict' : random.pick(['strict', 'bounded', 'mixed'] as const);
   const bounds = random.chance(0.6) ? [random.pick([300, 500, 1_000, 2_000])] : [300, 500, 1_000, 2_500];
   return Array.from({ length: count }, (_, index) => ({
     name: `n${index + 1}`,

@@ -15,8 +15,8 @@ export interface TrafficOptions {
   readonly workload: Workload;
   readonly nodes: () => readonly Node[];
   readonly clients: KnownSecrets[];
-  /** little is changed */
-  readonly isQuiet: boolean;
+  /** of changes: some operate slowly, so that much else happens between two of them; others quickly */
+  readonly pace: number;
   /** true time */
   readonly untilMs: number;
 }
@@ -24,11 +24,9 @@ export interface TrafficOptions {
 /** What is asked how often: means, milliseconds. */
 const PACE = { introspect: 25, issue: 110, revoke: 160, administer: 420, authenticate: 60 };
 
-export function startTraffic({ isQuiet, scheduler, workload, nodes, clients, untilMs }: TrafficOptions): void {
+export function startTraffic({ pace, scheduler, workload, nodes, clients, untilMs }: TrafficOptions): void {
   const { random } = scheduler;
   const hot: Token[] = [];
-  /** Some operate slowly, so that much else happens between two changes; others quickly. */
-  const pace = isQuiet ? 6 : random.pick([0.5, 1, 2]);
   const some = (): Node | undefined => (nodes().length > 0 ? random.pick(nodes()) : undefined);
 
   function again(meanMs: number, run: (node: Node) => void): void {
