@@ -1,11 +1,13 @@
 /** One cluster under one load, and faults one after the other or at once; then every check on everything that was recorded. */
+import assert from 'node:assert/strict';
 import type { Cleanup } from '../support/faults.ts';
 import { audit } from './audit.ts';
 import { check, type Violation } from './checks.ts';
-import { type Cluster, MAX_STALENESS_MS } from './cluster.ts';
+import { type Cluster, MAX_STALENESS_MS, MODES } from './cluster.ts';
 import { type Watching, watchMachine } from './machine.ts';
 import type { Budget, Excused, FaultWindow, RecordedHistory } from './operations.ts';
-import type { Random } from './random.ts';
+import { type Random, seeded } from './random.ts';
+import { errorsByFault, figures, lines } from './report.ts';
 import { Workload, type WorkloadOptions } from './workload.ts';
 
 /** Something that goes wrong, and what it may cost. */
@@ -21,6 +23,28 @@ export const RECOVERY_MS_MAX = 5_000;
 /** Tokens from before the last audit that are asked for once more. */
 const VETERANS = 150;
 const AUDITED_MAX = 450;
+
+const SEED = 20261125;
+
+/** For a test: the load, the faults, and the judgement. */
+export async function withstand(
+  t: Cleanup,
+  cluster: Cluster,
+  modes: keyof typeof MODES,
+  faults: (run: FaultRun) => Promise<void>,
+): Promise<void> {
+  await cluster.become(MODES[modes]);
+  const run = new FaultRun(t, cluster, seeded(SEED));
+  await run.start();
+  try {
+    await faults(run);
+  } finally {
+    await run.workload.stop();
+  }
+  const problems = await run.judge();
+  console.log(lines([modes, ...figures(run.history()), ...errorsByFault(run.history())]));
+  assert.deepEqual(problems, []);
+}
 
 export class FaultRun {
   readonly cluster: Cluster;
