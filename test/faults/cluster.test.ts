@@ -11,28 +11,10 @@ import { compactEtcd, fillEtcd, forgeInEtcd, freezeEtcd, killEtcd, loseEtcd, res
 import { betweenNodeAndEtcd, betweenNodeAndPostgres, silenceInTransaction } from './network-faults.ts';
 import { killNode, nothing, pauseNode, pauseStrictNode } from './node-faults.ts';
 import { crashPostgres, freezeAll, freezePostgres, killPostgres, restartPostgres } from './postgres-faults.ts';
-import { seeded } from './random.ts';
-import { errorsByFault, figures, lines } from './report.ts';
-import { FaultRun } from './run.ts';
+import { withstand } from './run.ts';
 
-const SEED = 20261125;
 const t = sharedCleanup();
 let cluster: Cluster;
-
-/** Load, the faults, and the judgement. */
-async function withstand(modes: keyof typeof MODES, faults: (run: FaultRun) => Promise<void>): Promise<void> {
-  await cluster.become(MODES[modes]);
-  const run = new FaultRun(t, cluster, seeded(SEED));
-  await run.start();
-  try {
-    await faults(run);
-  } finally {
-    await run.workload.stop();
-  }
-  const problems = await run.judge();
-  console.log(lines([modes, ...figures(run.history()), ...errorsByFault(run.history())]));
-  assert.deepEqual(problems, []);
-}
 
 describe('three nodes and one etcd', NEEDS_ETCD, () => {
   before(async () => {
@@ -41,7 +23,7 @@ describe('three nodes and one etcd', NEEDS_ETCD, () => {
   after(() => t.run());
 
   test('strict, all well: no answer is behind a revocation that was answered; one node paused: revocations wait for it no longer than it may answer', async () => {
-    await withstand('strict', async (run) => {
+    await withstand(t, cluster, 'strict', async (run) => {
       await run.suffer(nothing(4_000));
       await run.suffer(pauseStrictNode(run));
       const revoked = run.workload.operations.filter(({ kind, outcome }) => kind === 'revoke' && outcome === 'done');
@@ -50,7 +32,7 @@ describe('three nodes and one etcd', NEEDS_ETCD, () => {
   });
 
   test('strict: nodes are killed, paused, cut off from PostgreSQL and from etcd', () =>
-    withstand('strict', async (run) => {
+    withstand(t, cluster, 'strict', async (run) => {
       await run.suffer(killNode(run));
       await run.suffer(pauseNode(run, 1_500));
       await run.suffer(betweenNodeAndEtcd(run, 'answers are lost, half-open'));
@@ -59,7 +41,7 @@ describe('three nodes and one etcd', NEEDS_ETCD, () => {
     }));
 
   test('mixed modes: whatever happens to etcd costs no caller an error', () =>
-    withstand('mixed', async (run) => {
+    withstand(t, cluster, 'mixed', async (run) => {
       await run.suffer(killEtcd(run, 'all'));
       await run.suffer(freezeEtcd(run, 'all'));
       await run.suffer(wipeEtcd(run));
@@ -72,7 +54,7 @@ describe('three nodes and one etcd', NEEDS_ETCD, () => {
     }));
 
   test('bounded: networks in all their ways, nodes, PostgreSQL, and everything at once', () =>
-    withstand('bounded', async (run) => {
+    withstand(t, cluster, 'bounded', async (run) => {
       for (const way of ['the connection is forgotten on the way', 'half of the packets are lost', 'reset'] as const) {
         await run.suffer(betweenNodeAndEtcd(run, way, 1_000));
       }

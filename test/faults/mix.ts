@@ -78,7 +78,18 @@ async function mix(until: number, members: 1 | 3): Promise<number> {
 
 function report(run: FaultRun, wrong: readonly string[]): number {
   const history = run.history();
-  console.log(lines(['', ...figures(history), '', ...errorsByFault(history), '', ...slowest(run)]));
+  console.log(
+    lines([
+      '',
+      ...figures(history),
+      '',
+      ...errorsByFault(history),
+      '',
+      ...slowest(run),
+      '',
+      ...run.undecided.map((text) => `undecided on a slow machine: ${text}`),
+    ]),
+  );
   console.log(`${run.recoveries.length} faults, ${wrong.length} violations`);
   if (wrong.length === 0) return 0;
   const file = `faults-${values.seed}.jsonl`;

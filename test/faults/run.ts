@@ -1,11 +1,13 @@
 /** One cluster under one load, and faults one after the other or at once; then every check on everything that was recorded. */
+import assert from 'node:assert/strict';
 import type { Cleanup } from '../support/faults.ts';
 import { audit } from './audit.ts';
 import { check, type Violation } from './checks.ts';
-import { type Cluster, MAX_STALENESS_MS } from './cluster.ts';
-import { type Watching, watchMachine } from './machine.ts';
+import { type Cluster, MAX_STALENESS_MS, MODES } from './cluster.ts';
+import { SLOW_MACHINE, type Watching, watchMachine } from './machine.ts';
 import type { Budget, Excused, FaultWindow, RecordedHistory } from './operations.ts';
-import type { Random } from './random.ts';
+import { type Random, seeded } from './random.ts';
+import { errorsByFault, figures, lines } from './report.ts';
 import { Workload, type WorkloadOptions } from './workload.ts';
 
 /** Something that goes wrong, and what it may cost. */
@@ -22,6 +24,28 @@ export const RECOVERY_MS_MAX = 5_000;
 const VETERANS = 150;
 const AUDITED_MAX = 450;
 
+const SEED = 20261125;
+
+/** For a test: the load, the faults, and the judgement. */
+export async function withstand(
+  t: Cleanup,
+  cluster: Cluster,
+  modes: keyof typeof MODES,
+  faults: (run: FaultRun) => Promise<void>,
+): Promise<void> {
+  await cluster.become(MODES[modes]);
+  const run = new FaultRun(t, cluster, seeded(SEED));
+  await run.start();
+  try {
+    await faults(run);
+  } finally {
+    await run.workload.stop();
+  }
+  const problems = await run.judge();
+  console.log(lines([modes, ...figures(run.history()), ...errorsByFault(run.history()), ...run.undecided]));
+  assert.deepEqual(problems, []);
+}
+
 export class FaultRun {
   readonly cluster: Cluster;
   readonly workload: Workload;
@@ -31,6 +55,8 @@ export class FaultRun {
   readonly forged = new Set<string>();
   /** what was wrong, other than with answers */
   readonly problems: string[] = [];
+  /** the same, while the machine was late */
+  readonly undecided: string[] = [];
   /** by fault: until all nodes answered again, milliseconds */
   readonly recoveries: { readonly what: string; readonly ms: number }[] = [];
   readonly #t: Cleanup;
@@ -63,12 +89,13 @@ export class FaultRun {
     this.windows.push(window);
     try {
       const results = await Promise.allSettled(faults.map((fault) => fault.harm()));
-      for (const result of results) if (result.status === 'rejected') this.problems.push(`${what}: ${(result.reason as Error).message}`);
+      for (const result of results)
+        if (result.status === 'rejected') this.#note(`${what}: ${(result.reason as Error).message}`, window.from);
     } finally {
       await this.cluster.heal();
     }
     const mendedAt = performance.now();
-    await this.#recovered().catch((error: Error) => this.problems.push(`${what}: not back within ${RECOVERY_MS_MAX} ms: ${error.message}`));
+    await this.#recovered().catch((error: Error) => this.#note(`${what}: not back: ${error.message}`, mendedAt));
     this.recoveries.push({ what, ms: performance.now() - mendedAt });
     // Connections that died unnoticed are found one by one, each by a request.
     Object.assign(window, { mended: mendedAt, to: mendedAt + RECOVERY_MS_MAX });
@@ -89,6 +116,12 @@ export class FaultRun {
 
   history(): RecordedHistory {
     return { maxStalenessMs: MAX_STALENESS_MS, operations: this.workload.operations, windows: this.windows };
+  }
+
+  /** What had to be seen in time, and was not. */
+  #note(problem: string, since: number): void {
+    const isLate = this.windows.some(({ what, mended }) => what === SLOW_MACHINE && mended >= since);
+    (isLate ? this.undecided : this.problems).push(problem);
   }
 
   async #recovered(): Promise<void> {
