@@ -2,6 +2,8 @@
  * Strict revocation: waits until no node can answer from before it. Either every live node has acknowledged it, on the bus or in its row, or so
  * much time has passed that what any of them knew before is void (docs/coherence.md).
  */
+
+import type { ChangeEntry } from '../core/ports.ts';
 import { Unavailable } from '../core/ports.ts';
 import type { LiveNode, NodeRegistry, Observer, Sleep } from './ports.ts';
 import { SharedRun } from './shared-run.ts';
@@ -24,7 +26,7 @@ export class Acknowledgements {
   readonly #options: AcknowledgementOptions;
   readonly #look: SharedRun<readonly LiveNode[]>;
   /** who has acknowledged what this node has committed and somebody waits for, by its position in the change log */
-  readonly #acknowledged = new Map<number, Set<string>>();
+  readonly #acknowledged = new Map<number, { readonly entry: ChangeEntry; readonly nodeIds: Set<string> }>();
   readonly #collections = new Set<number[]>();
   readonly #waiting = new Set<() => void>();
 
@@ -34,14 +36,16 @@ export class Acknowledgements {
   }
 
   /** This node has committed a change; to be called before it is published. Somebody has to {@link settle} it. */
-  announced(seq: number): void {
-    this.#acknowledged.set(seq, new Set());
-    for (const collection of this.#collections) collection.push(seq);
+  announced(entry: ChangeEntry): void {
+    this.#acknowledged.set(entry.seq, { entry, nodeIds: new Set() });
+    for (const collection of this.#collections) collection.push(entry.seq);
   }
 
-  /** A node has applied a change that this one made. */
-  acknowledged(seq: number, nodeId: string): void {
-    this.#acknowledged.get(seq)?.add(nodeId);
+  /** A node has applied a change that this one made: this very one, since a number may have been another one's in a history that was lost. */
+  acknowledged({ seq, kind, key, expiresAt }: ChangeEntry, nodeId: string): void {
+    const waiting = this.#acknowledged.get(seq);
+    if (!waiting || waiting.entry.kind !== kind || waiting.entry.key !== key || waiting.entry.expiresAt !== expiresAt) return;
+    waiting.nodeIds.add(nodeId);
     for (const wake of this.#waiting) wake();
   }
 
@@ -60,8 +64,8 @@ export class Acknowledgements {
   /** Waits until no node answers from before these changes, which this one has announced just now. @throws Unavailable — who would have to be waited for cannot be said */
   async settle(seqs: readonly number[]): Promise<void> {
     const mine = seqs.flatMap((seq) => {
-      const nodeIds = this.#acknowledged.get(seq);
-      return nodeIds ? [{ seq, nodeIds }] : [];
+      const waiting = this.#acknowledged.get(seq);
+      return waiting ? [{ seq, nodeIds: waiting.nodeIds }] : [];
     });
     if (mine.length === 0) return;
     try {

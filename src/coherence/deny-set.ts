@@ -54,12 +54,6 @@ export class DenySet {
     return find(this.#shardOf(key).slots, key) >= 0;
   }
 
-  /** Forgets all; to be filled again before anything is answered. */
-  clear(): void {
-    this.#cutOffs.clear();
-    for (let at = 0; at < SHARDS; at++) this.#shards[at] = emptyShard(SLOTS_MIN);
-  }
-
   /** Forgets tokens that ended long ago. One shard a call, so that no call takes long. @param turn which one */
   prune(turn: number, now: number): void {
     const shard = this.#shards[turn % SHARDS];

@@ -3,13 +3,15 @@
  * that goes back, or another epoch, means another history: a restore, or a fail-over that lost commits.
  */
 import type { ChangeEntry, ChangeLog } from '../core/ports.ts';
-import type { DenySet } from './deny-set.ts';
+import { DenySet } from './deny-set.ts';
 
 /** The change log is not the one that this node has followed: its memory is of a history that did not happen. */
 export class HistoryChanged extends Error {}
 
 export interface Followed {
   readonly denied: DenySet;
+  /** After {@link Follower.rewind}: what the whole log says, in place of {@link Followed.denied}. */
+  onRebuilt(denied: DenySet): void;
   /** The record of a client, or its secrets, changed at this position. */
   onClient(clientId: string, seq: number): void;
   /** The signing keys changed. */
@@ -30,6 +32,9 @@ export class Follower {
   #lastSeq = 0;
   #nowMs = 0;
   #unheard = 0;
+  #rebuilding: DenySet | undefined;
+  /** the entry at the position that is applied, as the log told it */
+  #tail: string | undefined;
 
   constructor(log: ChangeLog, followed: Followed) {
     this.#log = log;
@@ -73,7 +78,9 @@ export class Follower {
   /** What was applied is not to be trusted: the next reading begins with the first entry. Not while one is under way. */
   rewind(): void {
     this.#applied = 0;
-    this.#followed.denied.clear();
+    this.#tail = undefined;
+    // Beside what there is: who is judged meanwhile must not be judged by half a log.
+    this.#rebuilding = new DenySet();
   }
 
   /** The database has answered something as of this position: a look that begins later must find it, or the log has gone back. */
@@ -91,26 +98,34 @@ export class Follower {
     const known = this.#epoch === undefined ? Number.POSITIVE_INFINITY : this.#lastSeq;
     for (;;) {
       const floor = Math.max(this.#lastSeq, this.#seen);
-      const { epoch, lastSeq, readTo, nowMs, entries } = await this.#log.read(this.#applied, PAGE);
+      const { epoch, lastSeq, readTo, nowMs, before, tail, entries } = await this.#log.read(this.#applied, PAGE);
       this.#epoch ??= epoch;
       if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
       if (lastSeq < floor) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${floor}`);
+      // After a fail-over that lost commits others may have their numbers by now.
+      if (this.#tail !== undefined && before !== this.#tail) {
+        throw new HistoryChanged(`entry ${this.#applied} of the change log is not the one that it was`);
+      }
       for (const entry of entries) {
         if (entry.seq > known && !this.#heard.has(entry.seq)) this.#unheard++;
         this.#apply(entry);
       }
       this.#applied = readTo;
+      this.#tail = tail;
       this.#lastSeq = lastSeq;
       this.#nowMs = nowMs;
       for (const seq of this.#heard) if (seq <= readTo) this.#heard.delete(seq);
-      if (readTo >= lastSeq) return;
+      if (readTo >= lastSeq) break;
     }
+    if (this.#rebuilding) this.#followed.onRebuilt(this.#rebuilding);
+    this.#rebuilding = undefined;
   }
 
   #apply({ seq, kind, key, expiresAt }: ChangeEntry): void {
-    const { denied } = this.#followed;
-    if (kind === 'token') denied.denyToken(key, expiresAt);
-    if (kind === 'client') denied.denyClient(key, seq);
+    for (const denied of [this.#followed.denied, this.#rebuilding]) {
+      if (kind === 'token') denied?.denyToken(key, expiresAt);
+      if (kind === 'client') denied?.denyClient(key, seq);
+    }
     if (kind === 'client' || kind === 'client_record') this.#followed.onClient(key, seq);
     if (kind === 'keys') this.#followed.onKeys();
   }

@@ -6,15 +6,19 @@
  */
 import { Unavailable } from '../core/ports.ts';
 import { Lease } from './lease.ts';
-import type { Clocks, Observer } from './ports.ts';
+import type { Clocks, Observer, Sleep } from './ports.ts';
 import { SharedRun } from './shared-run.ts';
 
 export interface FreshnessOptions extends Clocks {
   readonly maxStalenessMs: number;
+  readonly sleep: Sleep;
   /** Reads the change log and applies it. @throws Unavailable */
   readonly probe: () => Promise<void>;
   readonly observer: Pick<Observer, 'proved' | 'proofFailed'>;
 }
+
+/** So long a question waits; a look itself may take longer, after a long absence above all, and goes on. */
+const PATIENCE_MS = 1_500;
 
 export class Freshness {
   readonly #options: FreshnessOptions;
@@ -45,16 +49,26 @@ export class Freshness {
 
   /** A probe that is sent after this call. All who wait meanwhile share it. @throws Unavailable */
   prove(): Promise<void> {
-    return this.#probes.after();
+    return this.#patiently(this.#probes.after());
   }
 
   /** Resolves when an answer from memory is allowed: a probe that is under way is as good as the next one. @throws Unavailable — no proof is to be had */
   async ensure(): Promise<void> {
-    if (this.isFresh()) return;
-    await (this.#probes.running ?? this.prove());
+    if (!this.isFresh()) await this.#patiently(this.#ensure());
+  }
+
+  async #ensure(): Promise<void> {
+    await (this.#probes.running ?? this.#probes.after());
     // It may have begun before the clocks disagreed, or taken longer than its proof is worth.
-    if (!this.isFresh()) await this.prove();
+    if (!this.isFresh()) await this.#probes.after();
     if (!this.isFresh()) throw new Unavailable('the state of this node is too old to answer from', { reason: 'not_fresh' });
+  }
+
+  #patiently(work: Promise<void>): Promise<void> {
+    const late = this.#options.sleep(PATIENCE_MS).then(() => {
+      throw new Unavailable('it takes too long to bring this node up to date', { reason: 'not_fresh' });
+    });
+    return Promise.race([work, late]);
   }
 
   async #probe(): Promise<void> {

@@ -23,6 +23,8 @@ export interface MembershipOptions extends Clocks {
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #lease: Lease;
+  #renewal: Promise<void> | undefined;
+  #hasLeft = false;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -36,16 +38,21 @@ export class Membership {
 
   /** @param appliedSeq what the others may take as acknowledged @throws Unavailable */
   async renew(appliedSeq: number): Promise<void> {
+    if (this.#hasLeft) return;
     const { nodeId: id, nodes, maxStalenessMs, onJoined } = this.#options;
     const asked = this.#lease.ask();
-    await nodes.renew({ id, appliedSeq, maxStalenessMs }, ROW_MS);
+    this.#renewal = nodes.renew({ id, appliedSeq, maxStalenessMs }, ROW_MS);
+    await this.#renewal;
     if (!this.isLive()) onJoined();
     this.#lease.grant(asked, RELIED_ON_MS);
   }
 
   /** From now on nothing is answered from memory. @throws Unavailable — the others wait for a while, in vain */
   async leave(): Promise<void> {
+    this.#hasLeft = true;
     this.#lease.discard();
+    // Else the row would come back after it was removed.
+    await this.#renewal?.catch(() => undefined);
     await this.#options.nodes.leave(this.#options.nodeId);
   }
 }

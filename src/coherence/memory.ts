@@ -3,6 +3,7 @@
  * ones that ask PostgreSQL. A token's record never changes; whether it has ended is in the deny set, which the follower fills from the change log;
  * and nothing is said while the freshness lease has run out.
  */
+import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { Client } from '../core/clients.ts';
 import {
   type AccessTokenStore,
@@ -99,15 +100,20 @@ const RENEW_MS = 500;
 const MOMENT_MS = 25;
 
 export function openMemory(options: MemoryOptions): Memory {
-  const { monotonic, wall, bus, cache, nodeId } = options;
-  const denied = new DenySet();
+  const { monotonic, wall, bus, cache, nodeId, administration: behind } = options;
+  let denied = new DenySet();
   const records = new TokenCache(options.cacheBytesMax);
   const clients = new GenerationCache<string, KnownClient>(options.cacheBytesMax * CLIENTS_SHARE, clientBytes);
   /** Where a client last changed: a record that was read before it may arrive after it, and is not kept. */
   const changedAt = new Map<string, number>();
   const keys = rememberedKeys(options.signingKeys, ensureFresh);
   const follower = new Follower(options.log, {
-    denied,
+    get denied() {
+      return denied;
+    },
+    onRebuilt(rebuilt) {
+      denied = rebuilt;
+    },
     onClient(clientId, seq) {
       changedAt.set(clientId, Math.max(seq, changedAt.get(clientId) ?? 0));
       if ((clients.get(clientId)?.asOfSeq ?? seq) < seq) clients.delete(clientId);
@@ -215,14 +221,13 @@ export function openMemory(options: MemoryOptions): Memory {
     },
   };
 
-  const administration = followed(options.administration, (work) =>
-    acknowledgements.settling(async () => {
-      const result = await work();
-      // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
-      await freshness.prove().catch(() => freshness.discard());
-      return result;
-    }),
-  );
+  async function known<T>(work: () => Promise<T>): Promise<T> {
+    const result = await work();
+    // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
+    await freshness.prove().catch(() => freshness.discard());
+    return result;
+  }
+  const settled = <T>(work: () => Promise<T>) => acknowledgements.settling(() => known(work));
 
   const clientRecords: ClientDirectory = {
     async find(clientId) {
@@ -246,17 +251,22 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     clientRecords,
     administration: {
-      ...administration,
+      list: (page) => behind.list(page),
+      // What only adds ends nothing, and its answer is the only one that shows the secret: it waits for nobody.
+      insert: (...change) => known(() => behind.insert(...change)),
+      addSecret: (...change) => known(() => behind.addSecret(...change)),
       async update(id, change, actor) {
         let wasDisabled = false;
         const seen = (current: Client) => {
           wasDisabled = current.disabled;
           return change(current);
         };
-        const updated = await administration.update(id, seen, actor);
+        const updated = await settled(() => behind.update(id, seen, actor));
         if (wasDisabled && updated?.disabled) await settleBefore();
         return updated;
       },
+      delete: (...change) => settled(() => behind.delete(...change)),
+      removeSecret: (...change) => settled(() => behind.removeSecret(...change)),
     },
     signingKeys: keys,
     prove: () => freshness.prove(),
@@ -274,7 +284,7 @@ export function openMemory(options: MemoryOptions): Memory {
     announced(entry) {
       follower.hear(entry);
       follower.seen(entry.seq);
-      acknowledgements.announced(entry.seq);
+      acknowledgements.announced(entry);
       if (follower.epoch !== undefined) bus?.publish({ epoch: follower.epoch, from: nodeId, entry });
       if (cache && (entry.kind === 'client' || entry.kind === 'client_record')) void mirrorClient(entry.key).catch(() => undefined);
     },
@@ -284,7 +294,7 @@ export function openMemory(options: MemoryOptions): Memory {
       if (membership?.isLive()) bus?.acknowledge(announcement, nodeId);
     },
     acknowledged({ epoch, from, entry }, by) {
-      if (epoch === follower.epoch && from === nodeId) acknowledgements.acknowledged(entry.seq, by);
+      if (epoch === follower.epoch && from === nodeId) acknowledgements.acknowledged(entry, by);
     },
     epoch: () => follower.epoch,
     now,
@@ -301,7 +311,12 @@ export function openMemory(options: MemoryOptions): Memory {
       cachedClients: { count: clients.size, bytes: clients.bytes },
     }),
     async audit(find) {
-      const audited = { next: () => records.next(), denies: denied.denies.bind(denied), prove: () => freshness.prove(), now };
+      const audited = {
+        next: () => records.next(),
+        denies: (record: AccessTokenRecord) => denied.denies(record),
+        prove: () => freshness.prove(),
+        now,
+      };
       const result = await audit(audited, find);
       if (result.mismatches.length > 0) {
         isDoubted = true;
@@ -331,17 +346,6 @@ export function openMemory(options: MemoryOptions): Memory {
     const known = await clientRecords.find(clientId);
     if (!known) cache?.keepClient(clientId, undefined);
   }
-}
-
-function followed(administration: ClientAdministration, then: <T>(work: () => Promise<T>) => Promise<T>): ClientAdministration {
-  return {
-    list: (page) => administration.list(page),
-    insert: (...change) => then(() => administration.insert(...change)),
-    update: (...change) => then(() => administration.update(...change)),
-    delete: (...change) => then(() => administration.delete(...change)),
-    addSecret: (...change) => then(() => administration.addSecret(...change)),
-    removeSecret: (...change) => then(() => administration.removeSecret(...change)),
-  };
 }
 
 function clientBytes({ client }: KnownClient): number {

@@ -121,6 +121,10 @@ export interface ChangePage {
   readonly readTo: number;
   /** the store's clock, milliseconds since the epoch */
   readonly nowMs: number;
+  /** what the entry at `after` was, in words that no other entry has; `undefined`: there is none */
+  readonly before: string | undefined;
+  /** the same of the entry at `readTo` */
+  readonly tail: string | undefined;
   /** those that could still end something alive */
   readonly entries: readonly ChangeEntry[];
 }

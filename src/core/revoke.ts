@@ -14,8 +14,7 @@ export async function revoke(token: string, clientId: string, now: number, token
   const found = await tokens.find(hashToken(token), now);
   if (!found) return;
   const isOwn = found.record.clientId === clientId;
-  if (!isOwn && found.revoked) return;
-  if (!isOwn) throw new OAuthError('invalid_grant', 'the token was not issued to this client');
-  // Also when it has ended already: whoever says so again must not be answered before the first one could be (DR2b).
+  if (!isOwn && !found.revoked) throw new OAuthError('invalid_grant', 'the token was not issued to this client');
+  // Also when it has ended already: whoever says so again, the owner or not, must not be answered before the first one could be (DR2b).
   await tokens.revoke(found.record);
 }

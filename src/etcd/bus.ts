@@ -26,6 +26,9 @@ export interface BusOptions {
 
 /** So long a message stays to be looked at; who was away for longer reads the log anyway. */
 const KEPT_SECONDS = 300;
+/** Beyond what any message of ours has: junk is not even parsed. */
+const KEY_BYTES_MAX = 512;
+const VALUE_BYTES_MAX = 4_096;
 const ANNOUNCED = 'change';
 const ACKNOWLEDGED = 'acknowledgement';
 const KINDS: ReadonlySet<string> = new Set<ChangeEntry['kind']>(['token', 'client', 'client_record', 'keys']);
@@ -45,7 +48,11 @@ export function openBus({ etcd, writer, seal, prefix, now, onAnnouncement, onAck
     { prefix: folder },
     {
       onEvents(events) {
-        for (const { type, kv } of events) if (type === 'PUT') receive(kv.key.toString(), kv.value.toString());
+        for (const { type, kv } of events) {
+          if (type !== 'PUT') continue;
+          if (kv.key.length > KEY_BYTES_MAX || kv.value.length > VALUE_BYTES_MAX) onIgnored();
+          else receive(kv.key.toString(), kv.value.toString());
+        }
       },
       onGap,
     },

@@ -207,8 +207,9 @@ export function openEtcd(options: EtcdOptions): Etcd {
 async function greet(http2: ClientHttp2Session, token: PasswordToken): Promise<Greeting> {
   if (token.hasCredentials) await token.renew(http2);
   const status = await greeting(http2, METHODS.status, token, {});
-  // Until etcd 3.6 anybody may ask for the status, so that is no proof. The member's own data will do: whether there is a quorum is not the question here.
-  if (!token.hasCredentials) await greeting(http2, METHODS.range, token, { key: '\0', limit: 1, keysOnly: true, serializable: true });
+  // Until etcd 3.6 anybody may ask for the status, so that is no proof. Linearizable: a member without a quorum is of no use, and to come and go with
+  // each attempt would be told as often.
+  if (!token.hasCredentials) await greeting(http2, METHODS.range, token, { key: '\0', limit: 1, keysOnly: true });
   return { version: status?.version, clusterId: status?.header.clusterId };
 }
 

@@ -36,7 +36,7 @@ export interface Mirror extends SharedCache {
 const READ_MS = 50;
 /** After an answer that did not come: nobody waits for the next ones either. */
 const PAUSE_MS = 1_000;
-/** Texts of clients that are known to be there, so that a failed authentication is not a write to etcd. */
+/** Versions of clients that are known to be there, so that a failed authentication is not a write to etcd. */
 const CLIENTS_MAX = 10_000;
 
 export function openMirror({ etcd, writer, seal, prefix, epoch, hasRoom, monotonic, onRead }: MirrorOptions): Mirror {
@@ -72,12 +72,11 @@ export function openMirror({ etcd, writer, seal, prefix, epoch, hasRoom, monoton
         written.delete(clientId);
         return writer.write(() => clientKeys(prefix, clientId).map((key) => ({ key, value: undefined })));
       }
-      const writes = clientWrites(prefix, known, history, seal);
-      const text = JSON.stringify(writes.slice(0, -1)) + known.client.updatedAt.getTime();
-      if (!hasRoom() || written.get(clientId) === text) return;
+      const version = versionOf(known);
+      if (!hasRoom() || written.get(clientId) === version) return;
       if (written.size >= CLIENTS_MAX) written.clear();
-      written.set(clientId, text);
-      writer.write(() => writes);
+      written.set(clientId, version);
+      writer.write(() => clientWrites(prefix, known, history, seal));
     },
     async claim() {
       const history = epoch();
@@ -98,6 +97,11 @@ export function openMirror({ etcd, writer, seal, prefix, epoch, hasRoom, monoton
     },
     forget: () => written.clear(),
   };
+}
+
+/** Changes whenever the client does: not with each position of the log, or every failed authentication would be a write to etcd. */
+function versionOf({ client }: KnownClient): string {
+  return [client.updatedAt.getTime(), ...client.secrets.map(({ id }) => id)].join(' ');
 }
 
 const FOLDERS = ['clients', 'scopes', 'claims', 'grants', 'settings'] as const;

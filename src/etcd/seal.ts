@@ -17,6 +17,8 @@ import type { TokenHash } from '../core/reference-token.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+/** Four times what the limits of scope, audience and claims allow. Whoever can write to etcd must not keep a node busy with junk. */
+const JWE_CHARACTERS_MAX = 64 * 1024;
 
 export interface Seal {
   /** @returns a compact JWE (RFC 7516 §7.1, `dir`, A256GCM) of the token's claims set. It opens for this token hash and this history only. */
@@ -46,7 +48,8 @@ export function openSeal(encryptionKeys: readonly Buffer[], issuer: string): Sea
       return [header, '', nonce.toString('base64url'), text.toString('base64url'), cipher.getAuthTag().toString('base64url')].join('.');
     },
     openToken(jwe, tokenHash, epoch) {
-      const [header, key, nonce, text, tag, ...rest] = jwe.split('.').map((part) => Buffer.from(part, 'base64url'));
+      if (jwe.length > JWE_CHARACTERS_MAX) return undefined;
+      const [header, key, nonce, text, tag, ...rest] = jwe.split('.', 6).map((part) => Buffer.from(part, 'base64url'));
       if (!header || key?.length !== 0 || nonce?.length !== NONCE_BYTES || !text || tag?.length !== TAG_BYTES || rest.length > 0)
         return undefined;
       for (const master of tokenKeys) {

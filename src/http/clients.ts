@@ -49,8 +49,7 @@ async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const actor = await authorize(call, 'write', deps);
-  const document = await readJsonObject(call.request, JSON_TYPE);
+  const { actor, document } = await readChange(call, deps, JSON_TYPE);
   const settings = parseClientMetadata(document);
   const id = newClientId(document.client_id);
   requireOwnScopes(actor.scope, settings);
@@ -70,15 +69,13 @@ async function showClient(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 async function replaceClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const actor = await authorize(call, 'write', deps);
-  const document = await readJsonObject(call.request, JSON_TYPE);
+  const { actor, document } = await readChange(call, deps, JSON_TYPE);
   return update(call, actor, () => document, deps);
 }
 
 async function patchClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const actor = await authorize(call, 'write', deps);
-  const patch = await readJsonObject(call.request, 'application/merge-patch+json', JSON_TYPE);
-  return update(call, actor, (current) => mergePatch(clientMetadata(current), patch), deps);
+  const { actor, document } = await readChange(call, deps, 'application/merge-patch+json', JSON_TYPE);
+  return update(call, actor, (current) => mergePatch(clientMetadata(current), document), deps);
 }
 
 async function update(
@@ -112,8 +109,10 @@ async function deleteClient(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
-  const actor = await authorize(call, 'write', deps);
-  const { name, expiresAt } = parseNewSecret(hasBody(call.request) ? await readJsonObject(call.request, JSON_TYPE) : {}, call.now);
+  const { actor, document } = hasBody(call.request)
+    ? await readChange(call, deps, JSON_TYPE)
+    : { actor: await authorize(call, 'write', deps), document: {} };
+  const { name, expiresAt } = parseNewSecret(document, deps.clock());
   const check = (current: Client) => {
     requireOwnScopes(actor.scope, current);
     if (current.authMethod === 'none') throw new Problem('conflict', 'a client with token_endpoint_auth_method "none" has no secrets');
@@ -142,6 +141,20 @@ function readRevokeTokens({ request }: Call): 'keep' | 'end' {
   const value = values.length > 1 ? undefined : (values[0] ?? 'false');
   if (value !== 'true' && value !== 'false') throw new Problem('invalid_request', 'revoke_tokens must be true or false');
   return value === 'true' ? 'end' : 'keep';
+}
+
+/**
+ * The caller is looked at before the body, so that nobody else's is read, and again after it: it may have taken its time, and a token that was revoked
+ * meanwhile changes nothing any more.
+ */
+async function readChange(
+  call: Call,
+  deps: HttpDeps,
+  ...types: readonly string[]
+): Promise<{ readonly actor: Actor; readonly document: Readonly<Record<string, unknown>> }> {
+  await authorize(call, 'write', deps);
+  const document = await readJsonObject(call.request, ...types);
+  return { actor: await authorize({ ...call, now: deps.clock() }, 'write', deps), document };
 }
 
 /** RFC 6750: the caller's token must hold `auth:clients`; for reading, `auth:clients:read` will do. */

@@ -6,8 +6,9 @@ import { authenticate } from './authenticate.ts';
 import { readForm } from './body.ts';
 
 /** `POST /revoke`, RFC 7009. The empty object: two widespread clients fail on an empty or a non-JSON body. */
-export async function revokeEndpoint(call: Call, deps: HttpDeps): Promise<Response> {
-  const params = await readForm(call.request);
+export async function revokeEndpoint(started: Call, deps: HttpDeps): Promise<Response> {
+  const params = await readForm(started.request);
+  const call = { ...started, now: deps.clock() }; // the body may have taken its time
   const { client } = await authenticate(call, params, deps);
   const token = params.get('token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');

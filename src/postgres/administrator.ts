@@ -3,7 +3,8 @@ import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
 import { parseClientMetadata } from '../core/clients.ts';
 import { OWN_SCOPES } from '../core/scope.ts';
 import { writeAudit } from './audit.ts';
-import { insertClientRow, insertSecret, recordChange } from './clients.ts';
+import { appendChange } from './changes.ts';
+import { insertClientRow, insertSecret } from './clients.ts';
 import type { Db, Queries } from './db.ts';
 
 const ADMINISTRATOR_LOCK = 0x61757468_04n;
@@ -47,7 +48,7 @@ export async function ensureAdministrator(
       expiresAt: undefined,
     });
     await writeAudit(tx, undefined, 'client.create', clientId);
-    await recordChange(tx, 'client_record', clientId);
+    await appendChange(tx, 'client_record', clientId);
     return { clientId, generatedSecret };
   });
 }
@@ -67,5 +68,5 @@ async function replaceConfiguredSecret(tx: Queries, clientId: string, secret: st
   await tx.query({ text: 'delete from client_secret where client_id = $1 and name = $2', values: [clientId, CONFIGURED_SECRET_NAME] });
   const secretId = await insertSecret(tx, clientId, { name: CONFIGURED_SECRET_NAME, verifier, expiresAt: undefined });
   await writeAudit(tx, undefined, 'client.secret.add', clientId, { secret_id: secretId });
-  await recordChange(tx, 'client_record', clientId);
+  await appendChange(tx, 'client_record', clientId);
 }

@@ -1,5 +1,6 @@
 /** The change log: entries in the order of their commits, without gaps. */
 import type { AccessTokenRecord } from '../core/access-token.ts';
+import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
 import { type ChangeEntry, type ChangeLog, Unavailable } from '../core/ports.ts';
 import type { Db, Queries } from './db.ts';
 
@@ -12,20 +13,22 @@ export type Announce = (entry: ChangeEntry) => void;
 const KEPT = '10 minutes';
 
 /**
- * Appends one entry and takes the counter's row lock until the commit: to be the last statement of a transaction but the audit's.
+ * Appends one entry and takes the counter's row lock until the commit: to be the last statement of a transaction but the audit's. It is kept until the
+ * last token that a client may have been given by then has expired, by the database's clock as all that reads it.
  *
- * @param key what `kind` speaks of: a token hash, a client id, a key id
- * @param expiresAt epoch seconds: when nothing that it could end is alive any more
+ * @param key what `kind` speaks of: a client id, a key id
  */
-export async function appendChange(tx: Queries, kind: ChangeKind, key: string, expiresAt: number): Promise<ChangeEntry> {
-  const [row] = await tx.query<{ seq: number }>({
+export async function appendChange(tx: Queries, kind: Exclude<ChangeKind, 'token'>, key: string): Promise<ChangeEntry> {
+  const [row] = await tx.query<{ seq: number; expires_at: number }>({
     name: 'append-change',
     text: `with next as (update change_log set last_seq = last_seq + 1 returning last_seq)
-      insert into change (seq, kind, key, expires_at) select last_seq, $1, $2, to_timestamp($3) from next returning seq`,
-    values: [kind, key, expiresAt],
+      insert into change (seq, kind, key, expires_at)
+      select last_seq, $1, $2, date_trunc('second', clock_timestamp()) + $3 * interval '1 s' from next
+      returning seq, extract(epoch from expires_at)::bigint as expires_at`,
+    values: [kind, key, ACCESS_TOKEN_TTL_MAX_SECONDS + 1],
   });
   if (!row) throw new Error('the change log has no counter row');
-  return { seq: row.seq, kind, key, expiresAt } as ChangeEntry;
+  return { seq: row.seq, kind, key, expiresAt: row.expires_at };
 }
 
 /** Appends that a token has ended, unless that is there: whoever says it again and again must not make the log grow. */
@@ -57,6 +60,8 @@ interface ChangeRow {
   readonly last_seq: number;
   readonly read_to: number;
   readonly now_ms: number;
+  readonly before: string | null;
+  readonly tail: string | null;
   readonly is_standby: boolean;
   readonly is_synchronous: boolean;
   readonly seq: number | null;
@@ -75,9 +80,14 @@ interface ChangeRow {
 const CONFIRMED = `materialized (select set_config('synchronous_commit', 'on', true), pg_logical_emit_message(true, 'auth', ''::text))`;
 const AS_IT_IS = '(select 1)';
 
+/** No two entries have this in common, in whatever history. */
+const ENTRY = "concat_ws(' ', kind, key, extract(epoch from at))";
+
 /** A page is bounded by positions, not by entries: a log of a million that have expired must not be one statement. */
 const readChanges = (proof: typeof CONFIRMED | typeof AS_IT_IS) => `with proof as ${proof}
   select l.epoch, l.last_seq, least(l.last_seq, $1::bigint + $2) as read_to, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
+    (select ${ENTRY} from change where seq = $1) as before,
+    (select ${ENTRY} from change where seq = least(l.last_seq, $1::bigint + $2)) as tail,
     pg_is_in_recovery() as is_standby, current_setting('synchronous_standby_names') <> '' as is_synchronous,
     c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at
   from proof cross join change_log l left join change c
@@ -103,7 +113,15 @@ export function changeLog(db: Queries): ChangeLog {
       const entries = rows.flatMap(({ seq, kind, key, expires_at }) =>
         seq === null ? [] : [{ seq, kind, key, expiresAt: expires_at } as ChangeEntry],
       );
-      return { epoch: first.epoch, lastSeq: first.last_seq, readTo: first.read_to, nowMs: first.now_ms, entries };
+      return {
+        epoch: first.epoch,
+        lastSeq: first.last_seq,
+        readTo: first.read_to,
+        nowMs: first.now_ms,
+        before: first.before ?? undefined,
+        tail: first.tail ?? undefined,
+        entries,
+      };
     },
   };
 }

@@ -1,8 +1,8 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
-import { ACCESS_TOKEN_TTL_MAX_SECONDS, type Client, type ClientSecret, type ClientSettings } from '../core/clients.ts';
-import type { Actor, ChangeEntry, ClientAdministration, ClientDirectory, EndedSecret, NewSecret } from '../core/ports.ts';
+import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
+import type { Actor, ClientAdministration, ClientDirectory, EndedSecret, NewSecret } from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
-import { type Announce, appendChange, type ChangeKind, changing } from './changes.ts';
+import { type Announce, appendChange, changing } from './changes.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
 
 interface ClientRow {
@@ -91,7 +91,7 @@ async function insert(
       await insertClientRow(tx, id, settings);
       if (secret) await insertSecret(tx, id, secret);
       await writeAudit(tx, actor, 'client.create', id);
-      append(await recordChange(tx, 'client_record', id));
+      append(await appendChange(tx, 'client_record', id));
       return find(tx, id);
     });
   } catch (error) {
@@ -119,7 +119,7 @@ async function update(
       values: [id, ...settingValues(settings)],
     });
     await writeAudit(tx, actor, 'client.update', id, { disabled: settings.disabled });
-    append(await recordChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
+    append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
     return find(tx, id);
   });
 }
@@ -136,7 +136,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
       values: [id],
     });
     await writeAudit(tx, actor, 'client.delete', id);
-    append(await recordChange(tx, 'client', id));
+    append(await appendChange(tx, 'client', id));
     return true;
   });
 }
@@ -154,7 +154,7 @@ async function addSecret(
     check(current);
     const secretId = await insertSecret(tx, id, secret);
     await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId });
-    append(await recordChange(tx, 'client_record', id));
+    append(await appendChange(tx, 'client_record', id));
     return (await find(tx, id))?.secrets.find((added) => added.id === secretId);
   });
 }
@@ -172,7 +172,7 @@ async function removeSecret(
     check(current);
     await tx.query({ name: 'delete-secret', text: 'delete from client_secret where id = $1 and client_id = $2', values: [secretId, id] });
     await writeAudit(tx, actor, 'client.secret.remove', id, { secret_id: secretId, revoke_tokens: tokens === 'end' });
-    append(await recordChange(tx, tokens === 'end' ? 'client' : 'client_record', id));
+    append(await appendChange(tx, tokens === 'end' ? 'client' : 'client_record', id));
     return true;
   });
 }
@@ -209,11 +209,6 @@ async function find(tx: Queries, id: string): Promise<Client | undefined> {
     values: [id],
   });
   return row && clientOf(row);
-}
-
-/** A cut-off is needed until the last token that the client may have been given has expired. */
-export async function recordChange(tx: Queries, kind: Extract<ChangeKind, 'client' | 'client_record'>, id: string): Promise<ChangeEntry> {
-  return appendChange(tx, kind, id, Math.ceil(Date.now() / 1000) + ACCESS_TOKEN_TTL_MAX_SECONDS);
 }
 
 function settingValues(settings: ClientSettings): unknown[] {

@@ -37,8 +37,11 @@ export interface Limits {
 
 /** Waiting for a connection and for an answer together stay below the two seconds within which an outage is to be said. */
 const REQUESTS: Limits = { connections: 10, waitingMax: 1_000, connectMs: 700, answerMs: 1_000 };
-/** A connection of its own for the change log: who follows it must not wait for requests, and two attempts have to fit into two seconds. */
-export const FOLLOWER: Limits = { connections: 1, waitingMax: 100, connectMs: 500, answerMs: 450 };
+/**
+ * A connection of its own for the change log: who follows it must not wait for requests. Questions that wait for it have a limit of their own
+ * (src/coherence/freshness.ts), so a PostgreSQL that is far away may take its time.
+ */
+export const FOLLOWER: Limits = { connections: 1, waitingMax: 100, connectMs: 2_000, answerMs: 1_000 };
 /** SQLSTATE of a warning: of a commit, that somebody has ended its wait for the standby (`pg_cancel_backend`). The text depends on the language. */
 const WARNING = '01000';
 /** The server's own time-out is the shorter one, so that a slow statement is cancelled there and not only forgotten here. */

@@ -1,6 +1,5 @@
 /** Signing keys: the private part is encrypted under `AUTH_ENCRYPTION_KEY` and never leaves this file but as a KeyObject. */
 import { createCipheriv, createDecipheriv, createPrivateKey, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
 import type { SigningKeys } from '../core/ports.ts';
 import { generateSigningKey, type PublicJwk, publicJwk, type SigningAlg, type SigningKey } from '../core/signing-key.ts';
 import { writeAudit } from './audit.ts';
@@ -64,7 +63,7 @@ export async function ensureSigningKey(db: Db, alg: SigningAlg, encryptionKeys: 
       values: [key.kid, key.alg, publicJwk(key), encrypt(key, encryptionKeys)],
     });
     await writeAudit(tx, undefined, 'keys.create', key.kid, { alg });
-    await appendChange(tx, 'keys', key.kid, Math.ceil(Date.now() / 1000) + ACCESS_TOKEN_TTL_MAX_SECONDS);
+    await appendChange(tx, 'keys', key.kid);
   });
 }
 

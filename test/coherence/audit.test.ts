@@ -28,7 +28,7 @@ function nodeOn(stores: MemoryStores, more: Partial<MemoryOptions> = {}): Memory
     maxStalenessMs: 1_000,
     monotonic: () => 0,
     wall: () => NOW * 1000,
-    sleep: async () => undefined,
+    sleep: () => new Promise(() => undefined), // nobody loses patience
     observer: UNOBSERVED,
     onHistoryChanged: () => undefined,
     ...more,

@@ -9,11 +9,17 @@ import { UNOBSERVED } from '../support/observers.ts';
 /** A clock that stands still, and probes that end when the test says so. */
 function scene(maxStalenessMs = 1_000, observer: Pick<Observer, 'proved' | 'proofFailed'> = UNOBSERVED) {
   const time = { monotonic: 10_000, wall: 1_800_000_000_000 };
+  const slept: number[] = [];
+  const wake: (() => void)[] = [];
   const sent: { answer(): void; fail(error?: Error): void }[] = [];
   const freshness = new Freshness({
     maxStalenessMs,
     monotonic: () => time.monotonic,
     wall: () => time.wall,
+    sleep: (ms) => {
+      slept.push(ms);
+      return new Promise((resolve) => wake.push(resolve));
+    },
     observer,
     probe: () =>
       new Promise((resolve, reject) => sent.push({ answer: resolve, fail: (error = new Unavailable('no answer')) => reject(error) })),
@@ -27,7 +33,7 @@ function scene(maxStalenessMs = 1_000, observer: Pick<Observer, 'proved' | 'proo
     assert.ok(found, `probe ${n} was not sent`);
     return found;
   };
-  return { freshness, time, sent, pass, probe };
+  return { freshness, time, sent, pass, probe, slept, wake };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -170,4 +176,17 @@ test('who observes hears how old each proof had become, and of failures; to who 
   probe(3).fail(new Unavailable('another history', { reason: 'history_changed' }));
   await assert.rejects(changed, (error) => error instanceof Unavailable && error.reason === 'history_changed');
   assert.deepEqual([ages.length, failures], [2, 2]);
+});
+
+test('a question waits for a second and a half, whatever the look takes; the look goes on, and its proof counts', async () => {
+  for (const ask of ['prove', 'ensure'] as const) {
+    const { freshness, probe, slept, wake } = scene();
+    const refused = assert.rejects(freshness[ask](), { reason: 'not_fresh' });
+    assert.deepEqual(slept, [1_500]);
+    wake[0]?.();
+    await refused;
+    probe(0).answer();
+    await turn();
+    assert.equal(freshness.isFresh(), true);
+  }
 });

@@ -33,7 +33,7 @@ test('a log of 300,000 entries that have expired is no obstacle to a start: each
     select n, 'token', md5(n::text), now() - interval '1 day' from generate_series(1, 300000) n`);
   await database.query('update change_log set last_seq = 300000');
   const denied = new DenySet();
-  const follower = new Follower(changeLog(db), { denied, onClient: () => undefined, onKeys: () => undefined });
+  const follower = new Follower(changeLog(db), { denied, onClient: () => undefined, onKeys: () => undefined, onRebuilt: () => undefined });
   await follower.catchUp();
   assert.deepEqual([follower.applied, denied.size], [300_000, 0]);
 });

@@ -10,8 +10,6 @@ import { ACTOR, allow, insist, newSecret, settings, tokenRecord } from '../contr
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/server.ts';
 
-const EXPIRES_AT = 1_900_000_000;
-
 async function database(t: TestContext): Promise<TestDatabase> {
   const created = await createDatabase();
   t.after(() => created.drop());
@@ -82,7 +80,7 @@ test('a transaction that has a number and has not committed holds the next one b
   );
   // Without the pool's time-outs: it has to wait for as long as this test needs.
   const patient: Queries = { query: async ({ text, values }) => (await other.query(text, values as unknown[])).rows };
-  const second = appendChange(patient, 'keys', 'second', EXPIRES_AT);
+  const second = appendChange(patient, 'keys', 'second');
   const waiting = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
   await until(async () => (await slow.query(waiting)).rowCount !== 0, 10_000);
   assert.deepEqual(await seqsOf(created), []);
@@ -97,18 +95,18 @@ test('a transaction that has a number and has not committed holds the next one b
 
 test('a number whose transaction is rolled back, or whose connection dies, is given again', async (t) => {
   const created = await database(t);
-  await appendChange(created.db, 'keys', 'first', EXPIRES_AT);
+  await appendChange(created.db, 'keys', 'first');
   const rollBack = created.db.transaction(async (tx) => {
-    await appendChange(tx, 'keys', 'never', EXPIRES_AT);
+    await appendChange(tx, 'keys', 'never');
     throw new Error('rolled back');
   });
   await assert.rejects(rollBack, /rolled back/);
   const dying = created.db.transaction(async (tx) => {
-    await appendChange(tx, 'keys', 'never', EXPIRES_AT);
+    await appendChange(tx, 'keys', 'never');
     await tx.query({ text: 'select pg_terminate_backend(pg_backend_pid())' });
   });
   await assert.rejects(dying);
-  await appendChange(created.db, 'keys', 'second', EXPIRES_AT);
+  await appendChange(created.db, 'keys', 'second');
   assert.deepEqual(await created.query('select seq::int, key from change order by seq'), [
     { seq: 1, key: 'first' },
     { seq: 2, key: 'second' },

@@ -74,10 +74,13 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
   const moment = () => new Date(EPOCH + ++moments);
   /** by position less one */
   const expiries: number[] = [];
+  /** the same; what only this very entry has */
+  const marks: string[] = [];
   const revoked = new Set<string>();
   const append = (kind: string, key: string, expiresAt: number): ChangeEntry => {
     changes.push({ seq: changes.length + 1, kind, key });
     expiries.push(expiresAt);
+    marks.push(`${kind} ${key} ${++moments}`);
     if (kind === 'token') revoked.add(key);
     return { seq: changes.length, kind, key, expiresAt } as ChangeEntry;
   };
@@ -179,6 +182,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
         lastSeq: changes.length,
         readTo,
         nowMs: nowMs(),
+        before: marks[after - 1],
+        tail: marks[readTo - 1],
         entries,
       };
     },
@@ -198,6 +203,7 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       }
       changes.length = lengths[0];
       expiries.length = lengths[0];
+      marks.length = lengths[0];
       audits.length = lengths[1];
     };
   };
