@@ -111,6 +111,11 @@ export class FaultRun {
     const asked = [...new Set([...fresh, ...veterans.filter((token) => token !== undefined)])];
     this.problems.push(...(await audit(this.#t, this.cluster, this.workload, asked, this.forged)));
     await this.#machine?.stop();
+    return this.wrong();
+  }
+
+  /** What was recorded so far, without asking for more. */
+  wrong(): string[] {
     return [...this.problems, ...check(this.history()).map(inWords)];
   }
 
