@@ -96,6 +96,14 @@ create table migration (
   constraint migration_pkey PRIMARY KEY (version)
 );
 
+create table node (
+  node_id uuid not null,
+  live_until timestamp with time zone not null,
+  applied_seq bigint not null,
+  max_staleness_ms integer not null,
+  constraint node_pkey PRIMARY KEY (node_id)
+);
+
 create table signing_key (
   kid text not null,
   alg text not null,

@@ -2,12 +2,17 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { Difference } from './coherence/audit.ts';
 import { type Memory, openMemory } from './coherence/memory.ts';
+import type { MemoryNumbers } from './coherence/numbers.ts';
+import type { Observer } from './coherence/ports.ts';
 import type { Config } from './config.ts';
-import type { ChangeEntry } from './core/ports.ts';
+import { type ChangeEntry, Unavailable } from './core/ports.ts';
 import { openSeal } from './etcd/seal.ts';
 import { openShared, type Shared } from './etcd/shared.ts';
-import { accessTokenStore } from './postgres/access-tokens.ts';
+import { isBelowFloor } from './etcd/version.ts';
+import type { NodeState } from './http/health.ts';
+import { accessTokenStore, auditedToken } from './postgres/access-tokens.ts';
 import { changeLog } from './postgres/changes.ts';
 import { clientAdministration, clientDirectory } from './postgres/clients.ts';
 import type { Db } from './postgres/db.ts';
@@ -16,26 +21,44 @@ import { nodeRegistry } from './postgres/nodes.ts';
 
 /** How often the change log is asked for what is new. */
 const FOLLOW_MS = 100;
+/** How often a little of memory is compared with PostgreSQL. */
+const AUDIT_MS = 1_000;
+/** Enough to find the row; a hash is no secret, but no log needs all of it. */
+const HASH_SHOWN = 12;
 const TEND_MS = 5_000;
 
 export interface Node {
   readonly memory: Memory;
   /** `undefined`: there is no etcd */
   readonly shared: Shared | undefined;
+  readonly numbers: () => MemoryNumbers;
+  readonly audits: AuditCounts;
+  readonly state: () => NodeState;
   /** Nothing may be asked any more. */
   close(): Promise<void>;
 }
 
-/**
- * @param databases `db` for requests; `followerDb` for the change log, and for nothing that a request waits for
- * @param onHistoryChanged see {@link Memory}
- */
+/** Since the start. */
+export interface AuditCounts {
+  comparisons: number;
+  readonly mismatches: Record<Difference, number>;
+}
+
+export interface NodeDeps {
+  /** for requests */
+  readonly db: Db;
+  /** for the change log, and for nothing that a request waits for */
+  readonly followerDb: Db;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** see {@link Memory} */
+  readonly onHistoryChanged: (error: Error) => void;
+}
+
 export function openNode(
   config: Config,
   encryptionKeys: readonly Buffer[],
-  { db, followerDb }: { readonly db: Db; readonly followerDb: Db },
-  log: Logger,
-  onHistoryChanged: (error: Error) => void,
+  { db, followerDb, log, observer, onHistoryChanged }: NodeDeps,
 ): Node {
   const announce = (entry: ChangeEntry) => memory.announced(entry);
   const shared =
@@ -67,17 +90,61 @@ export function openNode(
     sleep: (ms) => sleep(ms, undefined, { ref: false }),
     monotonic: () => performance.now(),
     wall: () => Date.now(),
+    observer,
     onHistoryChanged,
   });
   const following = follow(memory, log);
+  const audits: AuditCounts = { comparisons: 0, mismatches: { missing: 0, record: 0, revoked: 0, active: 0 } };
+  const auditing = keepAuditing(memory, db, audits, log);
   return {
     memory,
     shared,
+    numbers: memory.numbers,
+    audits,
+    state: () => ({ ...memory.numbers(), ...etcdState(shared) }),
     async close() {
       clearInterval(following);
+      clearInterval(auditing);
       await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       shared?.close();
     },
+  };
+}
+
+/** While all is well and nobody waits for a connection: an audit is never in the way of a request, and never adds to an outage. */
+function keepAuditing(memory: Memory, db: Db, counts: AuditCounts, log: Logger): NodeJS.Timeout {
+  const find = auditedToken(db);
+  let isAuditing = false;
+  const audit = async () => {
+    if (isAuditing || !memory.numbers().isFresh || db.connections().waiting > 0) return;
+    isAuditing = true;
+    try {
+      const { compared, mismatches } = await memory.audit(find);
+      counts.comparisons += compared;
+      for (const { tokenHash, found } of mismatches) {
+        counts.mismatches[found]++;
+        log.error(
+          { tokenHash: tokenHash.slice(0, HASH_SHOWN), found },
+          'memory does not agree with PostgreSQL: it is emptied. Please report this',
+        );
+      }
+    } catch (error) {
+      if (error instanceof Unavailable) log.debug({ err: error }, 'memory was not compared with PostgreSQL this time');
+      else log.error({ err: error }, 'memory could not be compared with PostgreSQL');
+    } finally {
+      isAuditing = false;
+    }
+  };
+  return setInterval(() => void audit(), AUDIT_MS).unref();
+}
+
+function etcdState(shared: Shared | undefined): Pick<NodeState, 'etcd' | 'isEtcdVersionGood'> {
+  const state = shared?.state();
+  if (!state) return { etcd: 'none', isEtcdVersionGood: undefined };
+  const version = state.status === 'connected' ? state.version : undefined;
+  return {
+    etcd: state.status === 'closed' ? 'unreachable' : state.status,
+    isEtcdVersionGood: version === undefined ? undefined : !isBelowFloor(version),
   };
 }
 

@@ -1,14 +1,15 @@
 /** The composition root: configuration → adapters → core → listener. Start, drain, stop. */
 import type { Logger } from 'pino';
-import type { Memory } from './coherence/memory.ts';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
 import { writeServerFile } from './data-folder.ts';
 import { maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
+import { openMetrics } from './http/metrics.ts';
 import { listen } from './http/node-listener.ts';
 import { FailureThrottle } from './http/throttle.ts';
+import { defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
 import { FOLLOWER, openDb } from './postgres/db.ts';
@@ -52,6 +53,9 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     ({ message }) => log.warn({ reason: message }, 'lost the connection that follows'),
     FOLLOWER,
   );
+  const metrics = openMetrics();
+  definePools(metrics, { requests: db, follower: followerDb });
+  const observes = observer(metrics);
   let node: Node | undefined;
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
@@ -62,10 +66,16 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     while (stopping === undefined) {
       try {
         const administrator = await prepareDatabase(config, database, db, log, newSecret);
-        // At once: a generated secret is known to nobody else, and the listener may still fail.
-        events.onAdministrator(administrator, localUrl(config));
-        node = openNode(config, database.encryptionKeys, { db, followerDb }, log, events.onHistoryChanged);
-        deps = httpDeps(config, node.memory, log);
+        if (!node) {
+          // At once: a generated secret is known to nobody else, and the listener may still fail.
+          events.onAdministrator(administrator, localUrl(config));
+          const { onHistoryChanged } = events;
+          node = openNode(config, database.encryptionKeys, { db, followerDb, log, observer: observes, onHistoryChanged });
+          defineNode(metrics, node, config.maxStalenessMs);
+        }
+        // Before the first look only this machine's clock could say what has expired.
+        await node.memory.prove();
+        deps = httpDeps(config, node, log);
         const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
@@ -83,7 +93,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     await orAfter(PREPARE_PATIENCE_MS, prepared);
     // Whoever sees the server ready finds its files, too.
     let isPublished = config.databaseUrl !== undefined;
-    const app = buildApp(config.issuer, log, () => (isPublished ? deps : undefined));
+    const app = buildApp(config.issuer, log, metrics, () => (isPublished ? deps : undefined));
     const listener = await listen(app, config, (error) => log.warn({ err: error }, 'an answer could not be sent'));
     const url = localUrl(config);
     if (config.databaseUrl === undefined) await writeServerFile(config.dataDir, url);
@@ -109,7 +119,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, memory: Memory, log: Logger): HttpDeps {
+function httpDeps(config: Config, { memory, state }: Node, log: Logger): HttpDeps {
   return {
     clients: memory.clients,
     clientRecords: memory.clientRecords,
@@ -123,6 +133,8 @@ function httpDeps(config: Config, memory: Memory, log: Logger): HttpDeps {
     trustedProxies: config.trustedProxies,
     clock: memory.now,
     prove: memory.prove,
+    ready: memory.ready,
+    state,
     log,
   };
 }

@@ -27,9 +27,13 @@ test('what decides about memory is pure: clocks and stores are given to it', () 
   }
 });
 
-test('the client of etcd stands alone: nothing but Node and itself', () => {
+test('the client of etcd stands alone: nothing but Node and itself; what is built on it knows the core, what nodes need, and the log', () => {
+  const builtOnIt = /^src\/etcd\/(bus|mirror|seal|shared|writer|room)\.ts$/;
   for (const { path, text } of src.filter((file) => file.path.startsWith('src/etcd/'))) {
-    for (const [, name = ''] of text.matchAll(/from '([^']+)'/g)) assert.match(name, /^(node:[a-z0-9/]+|\.\/[a-z-]+\.ts)$/, path);
+    const allowed = builtOnIt.test(path)
+      ? /^(node:[a-z0-9/]+|pino|\.\/[a-z-]+\.ts|\.\.\/(core\/[a-z-]+|coherence\/ports)\.ts)$/
+      : /^(node:[a-z0-9/]+|\.\/[a-z-]+\.ts)$/;
+    for (const [, name = ''] of text.matchAll(/from '([^']+)'/g)) assert.match(name, allowed, path);
   }
 });
 

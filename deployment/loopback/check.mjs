@@ -41,6 +41,8 @@ export async function check({ servers, balancer, admin, maxStalenessMs }) {
     report(`${balancer.name} says active, over TLS`, active === 'true', active);
     const health = await request(`${balancer.url}/health/ready`, { tls: balancer.tls });
     report(`${balancer.name} shows no /health`, health.status === 404, health.status);
+    const metrics = await request(`${balancer.url}/metrics`, { tls: balancer.tls });
+    report(`${balancer.name} shows no /metrics`, metrics.status === 404, metrics.status);
   }
 
   const revoked = await post(first, '/revoke', { token });

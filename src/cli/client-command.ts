@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { AddSecretOptions, CreateOptions, DeleteOptions, ListOptions, UpdateOptions } from './client.ts';
+import type { AddSecretOptions, CreateOptions, DeleteOptions, ListOptions, RemoveSecretOptions, UpdateOptions } from './client.ts';
 import type { TargetOptions } from './target.ts';
 import { addTargetOptions, parseWhole } from './target-options.ts';
 
@@ -116,10 +116,11 @@ function addSecretAdd(secret: Command): void {
 function addSecretRemove(secret: Command): void {
   const remove = secret
     .command('remove <client_id> <secret_id>')
-    .description('end a secret (auth client show lists their ids); tokens that were got with it stay valid');
+    .description('end a secret (auth client show lists their ids); tokens that were got with it stay valid')
+    .option('--revoke-tokens', 'end all tokens of the client as well: for a secret that has leaked');
   addTargetOptions(remove)
     .addHelpText('after', '\nExample:\n  $ auth client secret remove billing 6f1c0c1e-6c0f-4b7e-9d5a-0d1f3a5b7c9e\n')
-    .action(async (id: string, secretId: string, options: TargetOptions) =>
+    .action(async (id: string, secretId: string, options: RemoveSecretOptions) =>
       (await import('./client.ts')).removeSecret(id, secretId, options),
     );
 }

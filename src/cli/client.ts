@@ -109,10 +109,15 @@ export async function addSecret(id: string, options: AddSecretOptions): Promise<
   });
 }
 
-export async function removeSecret(id: string, secretId: string, options: Options): Promise<void> {
+export interface RemoveSecretOptions extends Options {
+  readonly revokeTokens?: boolean;
+}
+
+export async function removeSecret(id: string, secretId: string, options: RemoveSecretOptions): Promise<void> {
   const path = clientPath(id);
   const target = await resolveTarget(options);
-  await changeClients(target, { method: 'DELETE', path: `${path}/secrets/${segment(secretId)}` }, { path });
+  const query = options.revokeTokens ? '?revoke_tokens=true' : '';
+  await changeClients(target, { method: 'DELETE', path: `${path}/secrets/${segment(secretId)}${query}` }, { path });
   if (!options.json) writeLine('removed');
 }
 

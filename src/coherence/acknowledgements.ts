@@ -2,7 +2,8 @@
  * Strict revocation: waits until no node can answer from before it. Either every live node has acknowledged it, on the bus or in its row, or so
  * much time has passed that what any of them knew before is void (docs/coherence.md).
  */
-import type { LiveNode, NodeRegistry, Sleep } from './ports.ts';
+import { Unavailable } from '../core/ports.ts';
+import type { LiveNode, NodeRegistry, Observer, Sleep } from './ports.ts';
 import { SharedRun } from './shared-run.ts';
 
 /** Clocks may run at rates that differ by this much. */
@@ -16,6 +17,7 @@ export interface AcknowledgementOptions {
   readonly maxStalenessMs: number;
   readonly monotonic: () => number;
   readonly sleep: Sleep;
+  readonly observer: Pick<Observer, 'settled'>;
 }
 
 export class Acknowledgements {
@@ -55,37 +57,50 @@ export class Acknowledgements {
     }
   }
 
-  /** Waits until no node answers from before these changes, which this one has announced just now. */
+  /** Waits until no node answers from before these changes, which this one has announced just now. @throws Unavailable — who would have to be waited for cannot be said */
   async settle(seqs: readonly number[]): Promise<void> {
     const mine = seqs.flatMap((seq) => {
       const nodeIds = this.#acknowledged.get(seq);
       return nodeIds ? [{ seq, nodeIds }] : [];
     });
     if (mine.length === 0) return;
-    await this.#until((node) => mine.every(({ seq, nodeIds }) => node.appliedSeq >= seq || nodeIds.has(node.id)));
-    for (const { seq } of mine) this.#acknowledged.delete(seq);
+    try {
+      await this.#until((node) => mine.every(({ seq, nodeIds }) => node.appliedSeq >= seq || nodeIds.has(node.id)));
+    } finally {
+      for (const { seq } of mine) this.#acknowledged.delete(seq);
+    }
   }
 
-  /** Waits for whatever the log has up to `seq`, whoever made it. */
+  /** Waits for whatever the log has up to `seq`, whoever made it. @throws Unavailable — as above */
   async settleAll(seq: number): Promise<void> {
     await this.#until((node) => node.appliedSeq >= seq);
   }
 
   async #until(hasApplied: (node: LiveNode) => boolean): Promise<void> {
-    const { nodeId, maxStalenessMs, monotonic } = this.#options;
+    const { monotonic, observer } = this.#options;
     const since = monotonic();
+    const endedBy = await this.#untilOrTime(since, hasApplied);
+    observer.settled(monotonic() - since, endedBy);
+  }
+
+  async #untilOrTime(since: number, hasApplied: (node: LiveNode) => boolean): Promise<'acknowledgement' | 'time'> {
+    const { nodeId, maxStalenessMs, monotonic } = this.#options;
     let late: readonly LiveNode[] | undefined;
     for (;;) {
-      // Without an answer nothing is known about them, and time decides.
+      // Without an answer to this look the one before counts: whoever came later knows of the change.
       const live = await this.#look.after().catch(() => late);
       late = live?.filter((node) => node.id !== nodeId && !hasApplied(node));
-      if (late?.length === 0) return;
+      if (late?.length === 0) return 'acknowledgement';
       const until = since + Math.max(maxStalenessMs, ...(late ?? []).map((node) => node.maxStalenessMs)) * RATE;
       const lookAgainAt = monotonic() + LOOK_MS;
       while (monotonic() < lookAgainAt) {
-        if (monotonic() >= until) return;
+        if (monotonic() >= until) {
+          // One of them may answer from what is older than this node may.
+          if (!late) throw new Unavailable('which nodes there are is not known');
+          return 'time';
+        }
         await this.#acknowledgementWithin(Math.min(lookAgainAt, until) - monotonic());
-        if (late?.every(hasApplied)) return;
+        if (late?.every(hasApplied)) return 'acknowledgement';
       }
     }
   }

@@ -5,12 +5,12 @@
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 
-/** 128 bits of the SHA-256 and when the token ends, epoch seconds: five words. A Set of strings takes 100 bytes an entry, this 20 to 31. */
+/** 128 bits of the SHA-256 and when the token ends, epoch seconds: five words. A Set of strings takes 100 bytes an entry, this 25 to 38. */
 const WORDS = 5;
 const SHARDS = 64;
 const SLOTS_MIN = 16;
 const FILLED_MAX = 0.8;
-const GROWTH = 1.25;
+const GROWTH = 1.5;
 /** Kept beyond the token's end: a clock that is set back must not revive it. */
 const KEPT_SECONDS = 600;
 
@@ -52,6 +52,12 @@ export class DenySet {
     if (issuedSeq < (this.#cutOffs.get(clientId) ?? 0)) return true;
     const key = this.#keyOf(tokenHash);
     return find(this.#shardOf(key).slots, key) >= 0;
+  }
+
+  /** Forgets all; to be filled again before anything is answered. */
+  clear(): void {
+    this.#cutOffs.clear();
+    for (let at = 0; at < SHARDS; at++) this.#shards[at] = emptyShard(SLOTS_MIN);
   }
 
   /** Forgets tokens that ended long ago. One shard a call, so that no call takes long. @param turn which one */
@@ -104,7 +110,7 @@ function hasEnded({ slots }: Shard, isKept: (expiresAt: number) => boolean): boo
   return false;
 }
 
-/** Makes room for what is kept and a quarter more. */
+/** Makes room for what is kept and half as much again: less would count for less, but the C library keeps what was outgrown, and it is outgrown more often. */
 function resize(shard: Shard, isKept: (expiresAt: number) => boolean): void {
   const { slots } = shard;
   const kept: number[] = [];

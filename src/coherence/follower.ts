@@ -25,9 +25,11 @@ export class Follower {
   readonly #heard = new Set<number>();
   #epoch: string | undefined;
   #applied = 0;
+  /** position that the database is known to have had, by what else it has answered */
+  #seen = 0;
   #lastSeq = 0;
   #nowMs = 0;
-  #missed = 0;
+  #unheard = 0;
 
   constructor(log: ChangeLog, followed: Followed) {
     this.#log = log;
@@ -54,9 +56,9 @@ export class Follower {
     return this.#nowMs;
   }
 
-  /** Entries that came from the log and had not been heard on the bus before. */
-  get missed(): number {
-    return this.#missed;
+  /** New entries that the log told before the bus did, or instead of it. What the log had at the start is not new. */
+  get unheard(): number {
+    return this.#unheard;
   }
 
   /**
@@ -68,6 +70,17 @@ export class Follower {
     this.#apply(entry);
   }
 
+  /** What was applied is not to be trusted: the next reading begins with the first entry. Not while one is under way. */
+  rewind(): void {
+    this.#applied = 0;
+    this.#followed.denied.clear();
+  }
+
+  /** The database has answered something as of this position: a look that begins later must find it, or the log has gone back. */
+  seen(seq: number): void {
+    this.#seen = Math.max(this.#seen, seq);
+  }
+
   /**
    * Brings memory to at least the position that the log has when this is called. One call at a time.
    *
@@ -75,13 +88,15 @@ export class Follower {
    * @throws HistoryChanged
    */
   async catchUp(): Promise<void> {
+    const known = this.#epoch === undefined ? Number.POSITIVE_INFINITY : this.#lastSeq;
     for (;;) {
+      const floor = Math.max(this.#lastSeq, this.#seen);
       const { epoch, lastSeq, readTo, nowMs, entries } = await this.#log.read(this.#applied, PAGE);
       this.#epoch ??= epoch;
       if (epoch !== this.#epoch) throw new HistoryChanged(`the change log's epoch is ${epoch}, and was ${this.#epoch}`);
-      if (lastSeq < this.#applied) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${this.#applied}`);
+      if (lastSeq < floor) throw new HistoryChanged(`the change log ends at ${lastSeq}, and had got to ${floor}`);
       for (const entry of entries) {
-        if (!this.#heard.has(entry.seq)) this.#missed++;
+        if (entry.seq > known && !this.#heard.has(entry.seq)) this.#unheard++;
         this.#apply(entry);
       }
       this.#applied = readTo;

@@ -6,13 +6,14 @@
  */
 import { Unavailable } from '../core/ports.ts';
 import { Lease } from './lease.ts';
-import type { Clocks } from './ports.ts';
+import type { Clocks, Observer } from './ports.ts';
 import { SharedRun } from './shared-run.ts';
 
 export interface FreshnessOptions extends Clocks {
   readonly maxStalenessMs: number;
   /** Reads the change log and applies it. @throws Unavailable */
   readonly probe: () => Promise<void>;
+  readonly observer: Pick<Observer, 'proved' | 'proofFailed'>;
 }
 
 export class Freshness {
@@ -53,13 +54,25 @@ export class Freshness {
     await (this.#probes.running ?? this.prove());
     // It may have begun before the clocks disagreed, or taken longer than its proof is worth.
     if (!this.isFresh()) await this.prove();
-    if (!this.isFresh()) throw new Unavailable('the state of this node is too old to answer from');
+    if (!this.isFresh()) throw new Unavailable('the state of this node is too old to answer from', { reason: 'not_fresh' });
   }
 
   async #probe(): Promise<void> {
+    const { probe, maxStalenessMs, observer } = this.#options;
     const asked = this.#lease.ask();
-    await this.#options.probe();
-    this.#lease.grant(asked, this.#options.maxStalenessMs);
+    try {
+      await probe();
+    } catch (error) {
+      observer.proofFailed();
+      throw error instanceof Unavailable && error.reason !== 'history_changed' ? notFresh(error) : error;
+    }
+    observer.proved(this.ageMs);
+    this.#lease.grant(asked, maxStalenessMs);
     this.#provenAt = asked.at;
   }
+}
+
+/** Whatever kept the probe from its answer: to who asked it means that there is no proof. */
+function notFresh(cause: Unavailable): Unavailable {
+  return new Unavailable('the change log cannot be read, so this node cannot know that it is up to date', { cause, reason: 'not_fresh' });
 }

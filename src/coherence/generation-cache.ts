@@ -22,6 +22,7 @@ export class GenerationCache<Key, Value, Common extends Part = never> {
   readonly #partOf: ((value: Value) => Common) | undefined;
   #young = emptyGeneration<Key, Value, Common>();
   #old = emptyGeneration<Key, Value, Common>();
+  #walk: { readonly of: Generation<Key, Value, Common>; readonly entries: Iterator<[Key, Value]> } | undefined;
 
   /** @param sizeOf bytes that an entry takes, its key and map slot included, its part not; always the same for the same entry */
   constructor(bytesMax: number, sizeOf: (value: Value, key: Key) => number, partOf?: (value: Value) => Common) {
@@ -79,7 +80,20 @@ export class GenerationCache<Key, Value, Common extends Part = never> {
     for (const { entries } of [this.#young, this.#old]) yield* entries.values();
   }
 
+  /** The next entry on an endless way through all of them. What is used meanwhile moves, and may come twice on a way, or not at all. */
+  next(): readonly [Key, Value] | undefined {
+    // A generation that is gone must not be kept by who walks through it. At most: the rest of one, the other one, and this one anew.
+    for (let turn = 0; turn < 3; turn++) {
+      const entry = this.#walk && (this.#walk.of === this.#young || this.#walk.of === this.#old) ? this.#walk.entries.next() : undefined;
+      if (entry && !entry.done) return entry.value;
+      const of = entry && this.#walk?.of === this.#old ? this.#young : this.#old;
+      this.#walk = { of, entries: of.entries.entries() };
+    }
+    return undefined;
+  }
+
   clear(): void {
+    this.#walk = undefined;
     this.#young = emptyGeneration();
     this.#old = emptyGeneration();
   }

@@ -3,6 +3,7 @@
  * ones that ask PostgreSQL. A token's record never changes; whether it has ended is in the deny set, which the follower fills from the change log;
  * and nothing is said while the freshness lease has run out.
  */
+import type { Client } from '../core/clients.ts';
 import {
   type AccessTokenStore,
   type ChangeEntry,
@@ -15,12 +16,14 @@ import {
 } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 import { Acknowledgements } from './acknowledgements.ts';
+import { type Audit, audit } from './audit.ts';
 import { DenySet } from './deny-set.ts';
 import { Follower, HistoryChanged } from './follower.ts';
 import { Freshness } from './freshness.ts';
 import { GenerationCache } from './generation-cache.ts';
 import { Membership } from './membership.ts';
-import type { Announcement, Bus, Clocks, NodeRegistry, SharedCache, Sleep } from './ports.ts';
+import type { Level, MemoryNumbers } from './numbers.ts';
+import type { Announcement, Bus, Clocks, NodeRegistry, Observer, SharedCache, Sleep } from './ports.ts';
 import { rememberedKeys } from './remembered-keys.ts';
 import { singleFlight } from './single-flight.ts';
 import { TokenCache } from './token-cache.ts';
@@ -42,6 +45,7 @@ export interface MemoryOptions extends Clocks {
   readonly cacheBytesMax: number;
   readonly maxStalenessMs: number;
   readonly sleep: Sleep;
+  readonly observer: Observer;
   /** Once: nothing is answered from memory any more, and never will be by this node. */
   readonly onHistoryChanged: (error: Error) => void;
 }
@@ -58,6 +62,8 @@ export interface Memory {
   readonly signingKeys: SigningKeys;
   /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
   prove(): Promise<void>;
+  /** Resolves when a look at the change log has succeeded a moment ago, or does now: however many ask, there are forty a second at most. @throws Unavailable */
+  ready(): Promise<void>;
   /** One look at the change log; to be called again and again. @throws Unavailable */
   follow(): Promise<void>;
   /** A store of this node has committed a change. */
@@ -70,6 +76,14 @@ export interface Memory {
   epoch(): string | undefined;
   /** By the change log's clock, epoch seconds; never goes back. */
   now(): number;
+  numbers(): MemoryNumbers;
+  /**
+   * Compares a little of memory with the record. After a difference all of memory is void and filled anew, and the shared cache is asked no more.
+   *
+   * @param find asks the record, and no cache
+   * @throws Unavailable
+   */
+  audit(find: AccessTokenStore['find']): Promise<Audit>;
   /** The shared cache is empty: what is known here of clients goes there again. */
   refillCache(): void;
   /** Nothing is answered from memory any more, and nobody needs to wait for this node. @throws Unavailable */
@@ -81,6 +95,8 @@ const CLIENT_BYTES = 4_000;
 const CLIENTS_SHARE = 1 / 8;
 /** A node in strict mode says at least so often that it is there. */
 const RENEW_MS = 500;
+/** Short, since "ready" is to mean now; long enough that a storm of health checks is forty looks a second. */
+const MOMENT_MS = 25;
 
 export function openMemory(options: MemoryOptions): Memory {
   const { monotonic, wall, bus, cache, nodeId } = options;
@@ -99,13 +115,19 @@ export function openMemory(options: MemoryOptions): Memory {
     onKeys: keys.forget,
   });
   let history: HistoryChanged | undefined;
+  let isDoubted = false;
+  let isCacheTrusted = true;
   let turn = 0;
   let latest = 0;
-  let clockReadAt: number | undefined;
+  /** the log's clock, and this node's when it was read: taken together, or a catch-up that fails halfway would put it ahead */
+  let clock: { readonly nowMs: number; readonly readAt: number } | undefined;
   const freshness = new Freshness({
     ...options,
     async probe() {
-      if (history) throw new Unavailable(history.message);
+      if (history) throw new Unavailable(history.message, { reason: 'history_changed' });
+      // Here, because a reading that was under way when the doubt arose would have gone on where it was.
+      if (isDoubted) follower.rewind();
+      isDoubted = false;
       try {
         await follower.catchUp();
       } catch (error) {
@@ -115,9 +137,9 @@ export function openMemory(options: MemoryOptions): Memory {
         freshness.discard();
         records.clear();
         clients.clear();
-        throw new Unavailable(error.message, { cause: error });
+        throw new Unavailable(error.message, { cause: error, reason: 'history_changed' });
       }
-      clockReadAt = monotonic();
+      clock = { nowMs: follower.nowMs, readAt: monotonic() };
       // By the log's clock: with one that runs ahead for a while, what is revoked would be forgotten and come back to life.
       denied.prune(turn++, follower.nowMs / 1000);
     },
@@ -126,37 +148,51 @@ export function openMemory(options: MemoryOptions): Memory {
   const membership = options.consistency === 'strict' ? new Membership({ ...options, onJoined: () => freshness.discard() }) : undefined;
   let renewAt = Number.NEGATIVE_INFINITY;
   let saidSeq = -1;
+  const lookUps: Record<Level, number> = { memory: 0, etcd: 0, postgresql: 0 };
+  let waits = 0;
 
   /** To be followed by the answer, without an `await` in between. @throws Unavailable */
   async function ensureFresh(): Promise<void> {
+    if (mayAnswer()) return;
+    waits++;
     // Whom the others do not wait for has to look each time: a look that begins now is as good as their waiting.
     if (membership && !membership.isLive()) return freshness.prove();
-    if (!freshness.isFresh()) return membership ? freshness.prove() : freshness.ensure();
+    return membership ? freshness.prove() : freshness.ensure();
   }
   const mayAnswer = () => freshness.isFresh() && (membership?.isLive() ?? true);
 
   /** By the log's clock, which is the same for all nodes, carried on by this one's monotonic one: set wall clocks change nothing. */
   function now(): number {
-    const nowMs = clockReadAt === undefined ? wall() : follower.nowMs + (monotonic() - clockReadAt);
+    // Not kept: a clock that is wrong when the node starts would end good tokens for as long as it is ahead.
+    if (!clock) return Math.floor(wall() / 1000);
+    const nowMs = clock.nowMs + (monotonic() - clock.readAt);
     latest = Math.max(latest, Math.floor(nowMs / 1000));
     return latest;
   }
 
   const fill = singleFlight(async (tokenHash: TokenHash, at: number) => {
-    const cached = await cache?.findToken(tokenHash);
-    if (cached) return { record: cached, revoked: false };
+    const cached = isCacheTrusted ? await cache?.findToken(tokenHash) : undefined;
+    if (cached) return { record: cached, revoked: false, level: 'etcd' as const };
     const found = await options.tokens.find(tokenHash, at);
-    if (found && !found.revoked) cache?.keepToken(found.record);
-    return found;
+    if (found?.revoked) {
+      denied.denyToken(tokenHash, found.record.expiresAt); // or the shared cache, asked next, would have this node take it back
+    } else if (found) {
+      cache?.keepToken(found.record);
+    }
+    return found && { ...found, level: 'postgresql' as const };
   });
 
   const tokens: AccessTokenStore = {
     async find(tokenHash, at) {
       let record = records.get(tokenHash);
-      if (!record) {
+      if (record) {
+        lookUps.memory++;
+      } else {
         const found = await fill(tokenHash, at);
-        if (!found || found.revoked) return found;
+        lookUps[found?.level ?? 'postgresql']++;
+        if (!found) return undefined;
         record = found.record;
+        if (found.revoked) return { record, revoked: true };
         records.set(record);
       }
       if (!mayAnswer()) await ensureFresh();
@@ -173,17 +209,25 @@ export function openMemory(options: MemoryOptions): Memory {
       if (entry) {
         await acknowledgements.settle([entry.seq]);
       } else {
-        // Somebody has revoked it before, and may still be waiting: no answer before theirs (DR2b).
-        await freshness.prove();
-        await acknowledgements.settleAll(follower.applied);
+        await settleBefore();
       }
       return entry;
     },
   };
 
+  const administration = followed(options.administration, (work) =>
+    acknowledgements.settling(async () => {
+      const result = await work();
+      // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
+      await freshness.prove().catch(() => freshness.discard());
+      return result;
+    }),
+  );
+
   const clientRecords: ClientDirectory = {
     async find(clientId) {
       const known = await options.clients.find(clientId);
+      if (known) follower.seen(known.asOfSeq);
       if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {
         clients.set(clientId, known);
         cache?.keepClient(clientId, known);
@@ -201,16 +245,24 @@ export function openMemory(options: MemoryOptions): Memory {
       },
     },
     clientRecords,
-    administration: followed(options.administration, (work) =>
-      acknowledgements.settling(async () => {
-        const result = await work();
-        // Done is done: if the log cannot be read now, nothing is answered from memory until it can.
-        await freshness.prove().catch(() => freshness.discard());
-        return result;
-      }),
-    ),
+    administration: {
+      ...administration,
+      async update(id, change, actor) {
+        let wasDisabled = false;
+        const seen = (current: Client) => {
+          wasDisabled = current.disabled;
+          return change(current);
+        };
+        const updated = await administration.update(id, seen, actor);
+        if (wasDisabled && updated?.disabled) await settleBefore();
+        return updated;
+      },
+    },
     signingKeys: keys,
     prove: () => freshness.prove(),
+    async ready() {
+      if (!mayAnswer() || freshness.ageMs > MOMENT_MS) await freshness.prove();
+    },
     async follow() {
       await freshness.prove();
       if (!membership || (saidSeq === follower.applied && monotonic() < renewAt)) return;
@@ -221,6 +273,7 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     announced(entry) {
       follower.hear(entry);
+      follower.seen(entry.seq);
       acknowledgements.announced(entry.seq);
       if (follower.epoch !== undefined) bus?.publish({ epoch: follower.epoch, from: nodeId, entry });
       if (cache && (entry.kind === 'client' || entry.kind === 'client_record')) void mirrorClient(entry.key).catch(() => undefined);
@@ -235,6 +288,31 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     epoch: () => follower.epoch,
     now,
+    numbers: () => ({
+      isFresh: mayAnswer(),
+      freshnessAgeMs: freshness.ageMs,
+      appliedSeq: follower.applied,
+      lag: follower.lastSeq - follower.applied,
+      unheard: follower.unheard,
+      lookUps,
+      waits,
+      deniedTokens: { count: denied.size, bytes: denied.bytes },
+      cachedTokens: { count: records.size, bytes: records.bytes },
+      cachedClients: { count: clients.size, bytes: clients.bytes },
+    }),
+    async audit(find) {
+      const audited = { next: () => records.next(), denies: denied.denies.bind(denied), prove: () => freshness.prove(), now };
+      const result = await audit(audited, find);
+      if (result.mismatches.length > 0) {
+        isDoubted = true;
+        isCacheTrusted = false; // the record may have come from there, and would come again
+        freshness.discard();
+        records.clear();
+        clients.clear();
+        keys.forget();
+      }
+      return result;
+    },
     refillCache() {
       for (const known of clients.values()) cache?.keepClient(known.client.id, known);
     },
@@ -242,6 +320,12 @@ export function openMemory(options: MemoryOptions): Memory {
       await membership?.leave();
     },
   };
+
+  /** Somebody has ended it before, and may still be waiting: no answer before theirs (DR2b). @throws Unavailable */
+  async function settleBefore(): Promise<void> {
+    await freshness.prove();
+    await acknowledgements.settleAll(follower.applied);
+  }
 
   async function mirrorClient(clientId: string): Promise<void> {
     const known = await clientRecords.find(clientId);

@@ -57,5 +57,17 @@ export interface SharedCache {
   keepClient(clientId: string, known: KnownClient | undefined): void;
 }
 
+/**
+ * Is told what an operator may want to see, where numbers since the start do not say enough. To count and no more: it is called on the way of answers,
+ * never throws, and nothing waits for it.
+ */
+export interface Observer {
+  /** A look at the change log has succeeded. @param ageMs how old the proof before it had become; Infinity: there was none */
+  proved(ageMs: number): void;
+  proofFailed(): void;
+  /** A change of this node has waited for the others. */
+  settled(ms: number, endedBy: 'acknowledgement' | 'time'): void;
+}
+
 /** Resolves after so many milliseconds. */
 export type Sleep = (ms: number) => Promise<void>;

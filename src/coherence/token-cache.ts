@@ -44,10 +44,13 @@ export class TokenCache {
   /** @returns an object of the caller's own, whose parts are frozen */
   get(tokenHash: TokenHash): AccessTokenRecord | undefined {
     const entry = this.#entries.get(tokenHash);
-    if (!entry) return undefined;
-    const { jti, issuedAt, expiresAt, issuedSeq } = entry;
-    const { clientId, subject, scope, audience, claims } = entry.shared.shape;
-    return { tokenHash, jti, clientId, subject, scope, audience, claims, issuedAt, expiresAt, issuedSeq };
+    return entry && recordOf(tokenHash, entry);
+  }
+
+  /** The next one on an endless way through all of them; it does not count as used. */
+  next(): AccessTokenRecord | undefined {
+    const next = this.#entries.next();
+    return next && recordOf(...next);
   }
 
   /** Keeps nothing of the record that could be changed through it. */
@@ -60,6 +63,11 @@ export class TokenCache {
   clear(): void {
     this.#entries.clear();
   }
+}
+
+function recordOf(tokenHash: TokenHash, { jti, issuedAt, expiresAt, issuedSeq, shared }: Entry): AccessTokenRecord {
+  const { clientId, subject, scope, audience, claims } = shared.shape;
+  return { tokenHash, jti, clientId, subject, scope, audience, claims, issuedAt, expiresAt, issuedSeq };
 }
 
 /** From the JSON, so that nothing refers to a request or a database row. Claims are JSON from their beginning. */

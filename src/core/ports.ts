@@ -4,8 +4,29 @@ import type { Client, ClientSecret, ClientSettings } from './clients.ts';
 import type { TokenHash } from './reference-token.ts';
 import type { PublicJwk, SigningKey } from './signing-key.ts';
 
+/** Why there is no answer. A closed list, because it is counted (docs/metrics.md). */
+export const OUTAGE_REASONS = [
+  /** it does not answer, or refuses */
+  'postgresql',
+  /** too many wait for it already */
+  'queue_full',
+  /** this node cannot prove that it is up to date */
+  'not_fresh',
+  /** the change log is not the one that was followed */
+  'history_changed',
+  'not_started',
+] as const;
+
+export type OutageReason = (typeof OUTAGE_REASONS)[number];
+
 /** A store that does not answer, or whose answer is unknown: 503 with `Retry-After`, and nothing may be concluded from it. */
-export class Unavailable extends Error {}
+export class Unavailable extends Error {
+  readonly reason: OutageReason;
+  constructor(message: string, { cause, reason = 'postgresql' }: { readonly cause?: unknown; readonly reason?: OutageReason } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.reason = reason;
+  }
+}
 
 /** A client as of a position in the change log, so that an issue racing with a cut-off loses (docs/architecture.md). */
 export interface KnownClient {

@@ -53,11 +53,13 @@ export function openBus({ etcd, writer, seal, prefix, now, onAnnouncement, onAck
   return {
     publish(announcement) {
       const { seq } = announcement.entry;
-      writer.write({ key: `${folder}${seq}`, value: written(announcement, undefined, seal), expiresAt: now() + KEPT_SECONDS });
+      writer.write(() => [{ key: `${folder}${seq}`, value: written(announcement, undefined, seal), expiresAt: now() + KEPT_SECONDS }]);
     },
     acknowledge(announcement, nodeId) {
       const { seq } = announcement.entry;
-      writer.write({ key: `${folder}${seq}/${nodeId}`, value: written(announcement, nodeId, seal), expiresAt: now() + KEPT_SECONDS });
+      writer.write(() => [
+        { key: `${folder}${seq}/${nodeId}`, value: written(announcement, nodeId, seal), expiresAt: now() + KEPT_SECONDS },
+      ]);
     },
     close: () => watch.close(),
   };

@@ -63,21 +63,21 @@ export function openMirror({ etcd, writer, seal, prefix, epoch, hasRoom, monoton
     keepToken(record) {
       const history = epoch();
       if (history === undefined || !hasRoom() || etcd.state().status !== 'connected') return;
-      writer.write({ key: keyOf(record.tokenHash), value: seal.sealToken(record, history), expiresAt: record.expiresAt });
+      writer.write(() => [{ key: keyOf(record.tokenHash), value: seal.sealToken(record, history), expiresAt: record.expiresAt }]);
     },
     keepClient(clientId, known) {
       const history = epoch();
       if (history === undefined || etcd.state().status !== 'connected') return;
       if (!known) {
         written.delete(clientId);
-        return writer.write(...clientKeys(prefix, clientId).map((key) => ({ key, value: undefined })));
+        return writer.write(() => clientKeys(prefix, clientId).map((key) => ({ key, value: undefined })));
       }
       const writes = clientWrites(prefix, known, history, seal);
       const text = JSON.stringify(writes.slice(0, -1)) + known.client.updatedAt.getTime();
       if (!hasRoom() || written.get(clientId) === text) return;
       if (written.size >= CLIENTS_MAX) written.clear();
       written.set(clientId, text);
-      writer.write(...writes);
+      writer.write(() => writes);
     },
     async claim() {
       const history = epoch();

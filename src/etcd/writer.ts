@@ -18,7 +18,7 @@ export interface WriterOptions {
   /** epoch seconds */
   readonly now: () => number;
   readonly deadlineMs: number;
-  /** groups that wait at most; what comes then is dropped */
+  /** groups that wait at most; what comes then is dropped, and counted as one each */
   readonly waitingMax: number;
   readonly onDropped: (writes: number) => void;
   /** The outcome of a transaction. @param error `undefined`: done */
@@ -35,7 +35,7 @@ const GRACE_SECONDS = 60;
 
 export class Writer {
   readonly #options: WriterOptions;
-  readonly #waiting: (readonly Write[])[] = [];
+  readonly #waiting: (() => readonly Write[])[] = [];
   /** by the second in which its slot ends */
   readonly #leases = new Map<number, Promise<bigint>>();
   #isWriting = false;
@@ -44,22 +44,28 @@ export class Writer {
     this.#options = options;
   }
 
-  /** Never waits. @param writes of different keys; they are done together or not at all */
-  write(...writes: readonly Write[]): void {
-    const bytes = writes.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0);
-    if (bytes > BYTES_MAX || this.#waiting.length >= this.#options.waitingMax) {
-      this.#options.onDropped(writes.length);
+  /** Never waits. @param make writes of different keys, done together or not at all; called when it is their turn, so that what is dropped costs nothing */
+  write(make: () => readonly Write[]): void {
+    if (this.#waiting.length >= this.#options.waitingMax) {
+      this.#options.onDropped(1);
       return;
     }
-    this.#waiting.push(writes);
-    void this.#drain();
+    this.#waiting.push(make);
+    // Not now: whoever is being answered goes first.
+    if (!this.#isWriting) setImmediate(() => this.#drain().catch((error) => this.#options.onWritten(toEtcdError(error, GRPC.internal))));
   }
 
   async #drain(): Promise<void> {
     if (this.#isWriting) return;
     this.#isWriting = true;
-    while (this.#waiting.length > 0) await this.#writeOnce(this.#take());
-    this.#isWriting = false;
+    try {
+      while (this.#waiting.length > 0) {
+        const batch = this.#take();
+        if (batch.length > 0) await this.#writeOnce(batch);
+      }
+    } finally {
+      this.#isWriting = false;
+    }
   }
 
   /** As many groups as fit into a transaction, which may name a key only once. */
@@ -67,12 +73,20 @@ export class Writer {
     const batch = new Map<string, Write>();
     let bytes = 0;
     for (;;) {
-      const group = this.#waiting[0];
-      if (!group) break;
-      bytes += group.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0);
-      if (batch.size > 0 && (batch.size + group.length > OPERATIONS_MAX || bytes > BYTES_MAX)) break;
-      this.#waiting.shift();
-      for (const write of group) batch.set(write.key, write);
+      const make = this.#waiting.shift();
+      if (!make) break;
+      const group = make();
+      const groupBytes = group.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0);
+      bytes += groupBytes;
+      if (groupBytes > BYTES_MAX) {
+        this.#options.onDropped(1);
+        bytes -= groupBytes;
+      } else if (batch.size > 0 && (batch.size + group.length > OPERATIONS_MAX || bytes > BYTES_MAX)) {
+        this.#waiting.unshift(() => group);
+        break;
+      } else {
+        for (const write of group) batch.set(write.key, write);
+      }
     }
     return [...batch.values()];
   }

@@ -11,10 +11,11 @@ import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { clientRoutes } from './clients.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
-import { live, ready } from './health.ts';
+import { live, type NodeState, ready } from './health.ts';
 import { introspectEndpoint } from './introspect.ts';
 import { jwks } from './jwks.ts';
 import { metadata } from './metadata.ts';
+import { type Metrics, metricsPage } from './metrics.ts';
 import { revokeEndpoint } from './revoke.ts';
 import type { FailureThrottle } from './throttle.ts';
 import { tokenEndpoint } from './token.ts';
@@ -27,6 +28,9 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly clientRecords: ClientDirectory;
   /** Resolves when the stores answer; after it, `clients` and `tokens` answer as of a moment after the call. @throws Unavailable */
   readonly prove: () => Promise<void>;
+  /** Resolves when the stores answered a moment ago, or do now; costs forty looks a second at most. @throws Unavailable */
+  readonly ready: () => Promise<void>;
+  readonly state: () => NodeState;
   readonly administration: ClientAdministration;
   readonly signingAlg: SigningAlg;
   readonly throttle: FailureThrottle;
@@ -54,6 +58,11 @@ export interface Route {
   readonly answer: (call: Call, deps: HttpDeps) => Response | Promise<Response>;
 }
 
+/** One that answers before the start is done, too, and when no store does. */
+export interface OpenRoute extends Omit<Route, 'answer'> {
+  readonly answerAlways: (metrics: Metrics) => Response | Promise<Response>;
+}
+
 /** Relative to the issuer. docs/conformance.md has a row for each; a test sees to it. */
 export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/token', style: 'oauth', answer: tokenEndpoint },
@@ -66,43 +75,58 @@ export const ROUTES: readonly Route[] = [
 const METADATA_PATH = '/.well-known/oauth-authorization-server';
 
 /** At the listener's root, wherever the issuer is. */
-export const ROOT_ROUTES: readonly Route[] = [
+export const ROOT_ROUTES: readonly (Route | OpenRoute)[] = [
   { method: 'GET', path: METADATA_PATH, style: 'oauth', answer: metadata },
-  { method: 'GET', path: '/health/live', style: 'oauth', answer: live },
+  { method: 'GET', path: '/health/live', style: 'oauth', answerAlways: live },
   { method: 'GET', path: '/health/ready', style: 'oauth', answer: ready },
+  { method: 'GET', path: '/metrics', style: 'oauth', answerAlways: metricsPage },
 ];
 
 /** @param deps `undefined` while the start is not done: live, but every answer that needs a store is 503 */
-export function buildApp(issuer: string, log: Logger, deps: () => HttpDeps | undefined): Hono {
+export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: () => HttpDeps | undefined): Hono {
   const app = new Hono();
   const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
   const routes = [
-    ...ROUTES.map((route) => ({ ...route, path: issuerPath + route.path })),
+    ...ROUTES.map((route) => ({ route, path: issuerPath + route.path })),
     // RFC 8414 §3.1: the well-known part is inserted before the issuer's path.
-    ...ROOT_ROUTES.map((route) => (route.path === METADATA_PATH ? { ...route, path: METADATA_PATH + issuerPath } : route)),
+    ...ROOT_ROUTES.map((route) => ({ route, path: route.path === METADATA_PATH ? METADATA_PATH + issuerPath : route.path })),
   ];
-  for (const route of routes) {
-    app.on(route.method, route.path, async (c) => {
+  for (const { route, path } of routes) {
+    const count = metrics.route(route.method, route.path);
+    app.on(route.method, path, async (c) => {
+      const since = performance.now();
+      let response: Response;
       try {
-        return await respond(route, c.req.raw, (name) => c.req.param(name) ?? '', deps());
+        response =
+          'answerAlways' in route
+            ? await route.answerAlways(metrics)
+            : await respond(route, c.req.raw, (name) => c.req.param(name) ?? '', deps());
       } catch (error) {
-        return errorResponse(error, route.style, log);
+        if (error instanceof Unavailable && !('answerAlways' in route) && route.answer !== ready) metrics.refused(error.reason);
+        response = errorResponse(error, route.style, log);
       }
+      count(response.status, performance.now() - since);
+      return response;
     });
   }
+  const countOther = metrics.route('other', 'other');
+  const refuse = (error: unknown, style: ErrorStyle = 'oauth') => {
+    const response = errorResponse(error, style, log);
+    countOther(response.status, 0);
+    return response;
+  };
   for (const path of new Set(routes.map((route) => route.path))) {
-    const here = routes.filter((route) => route.path === path);
+    const here = routes.flatMap(({ route, path: its }) => (its === path ? [route] : []));
     const allow = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
-    app.all(path, () => errorResponse(new HttpError(405, 'this method is not allowed here', { allow }), here[0]?.style ?? 'oauth', log));
+    app.all(path, () => refuse(new HttpError(405, 'this method is not allowed here', { allow }), here[0]?.style));
   }
-  app.notFound(() => errorResponse(new HttpError(404, 'there is nothing at this path'), 'oauth', log));
-  app.onError((error) => errorResponse(error, 'oauth', log));
+  app.notFound(() => refuse(new HttpError(404, 'there is nothing at this path')));
+  app.onError((error) => refuse(error));
   return app;
 }
 
 function respond(route: Route, request: Request, param: Call['param'], deps: HttpDeps | undefined): Response | Promise<Response> {
-  if (route.answer === live) return live();
-  if (!deps) throw new Unavailable('the start is not done');
+  if (!deps) throw new Unavailable('the start is not done', { reason: 'not_started' });
   const address = sourceAddress(request as ServerRequest, deps.trustedProxies);
   return route.answer({ request, authorization: request.headers.get('authorization'), address, now: deps.clock(), param }, deps);
 }

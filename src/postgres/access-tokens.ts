@@ -19,6 +19,11 @@ interface AccessTokenRow {
   readonly revoked: boolean;
 }
 
+/** For looking at one in the background: named otherwise, so that it can be told from what requests ask. */
+export function auditedToken(db: Db): AccessTokenStore['find'] {
+  return (tokenHash, now) => find(db, tokenHash, now, 'audit-access-token');
+}
+
 /** @param announce of each revocation, once it is durable */
 export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
   return {
@@ -55,9 +60,9 @@ async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
 }
 
 /** Row and revocations in one statement, so from one snapshot. */
-async function find(db: Db, tokenHash: TokenHash, now: number): ReturnType<AccessTokenStore['find']> {
+async function find(db: Db, tokenHash: TokenHash, now: number, name = 'find-access-token'): ReturnType<AccessTokenStore['find']> {
   const [row] = await db.query<AccessTokenRow>({
-    name: 'find-access-token',
+    name,
     text: `select t.jti, t.client_id, t.subject, t.scope, t.audience, t.claims, t.issued_seq,
         extract(epoch from t.issued_at)::bigint as issued_at, extract(epoch from t.expires_at)::bigint as expires_at,
         exists (select from change c where c.kind = 'token' and c.key = $2)

@@ -1,6 +1,6 @@
 /** The change log: entries in the order of their commits, without gaps. */
 import type { AccessTokenRecord } from '../core/access-token.ts';
-import type { ChangeEntry, ChangeLog } from '../core/ports.ts';
+import { type ChangeEntry, type ChangeLog, Unavailable } from '../core/ports.ts';
 import type { Db, Queries } from './db.ts';
 
 export type ChangeKind = ChangeEntry['kind'];
@@ -57,27 +57,49 @@ interface ChangeRow {
   readonly last_seq: number;
   readonly read_to: number;
   readonly now_ms: number;
+  readonly is_standby: boolean;
+  readonly is_synchronous: boolean;
   readonly seq: number | null;
   readonly kind: ChangeKind;
   readonly key: string;
   readonly expires_at: number;
 }
 
+/**
+ * Where commits wait for a standby, so does each reading: its transaction writes a record, and its answer comes with the commit. An old primary whose
+ * standby was promoted elsewhere gets no confirmation any more, so it cannot prove what it no longer knows (DR6). Whatever the new primary has committed
+ * came after the promotion, the promotion after the last confirmation, and that after the snapshot of the reading that it confirms.
+ *
+ * A message in the log of changes needs no table, takes no lock and leaves nothing to vacuum.
+ */
+const CONFIRMED = `materialized (select set_config('synchronous_commit', 'on', true), pg_logical_emit_message(true, 'auth', ''::text))`;
+const AS_IT_IS = '(select 1)';
+
 /** A page is bounded by positions, not by entries: a log of a million that have expired must not be one statement. */
+const readChanges = (proof: typeof CONFIRMED | typeof AS_IT_IS) => `with proof as ${proof}
+  select l.epoch, l.last_seq, least(l.last_seq, $1::bigint + $2) as read_to, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
+    pg_is_in_recovery() as is_standby, current_setting('synchronous_standby_names') <> '' as is_synchronous,
+    c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at
+  from proof cross join change_log l left join change c
+    on c.seq > $1 and c.seq <= $1::bigint + $2 and c.expires_at > clock_timestamp() - interval '${KEPT}'
+  order by c.seq`;
+
+const READ = { name: 'read-changes', text: readChanges(AS_IT_IS) };
+const READ_CONFIRMED = { name: 'read-changes-confirmed', text: readChanges(CONFIRMED) };
+
 export function changeLog(db: Queries): ChangeLog {
+  let isSynchronous = false;
   return {
     async read(after, count) {
-      const rows = await db.query<ChangeRow>({
-        name: 'read-changes',
-        text: `select l.epoch, l.last_seq, least(l.last_seq, $1::bigint + $2) as read_to, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
-            c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at
-          from change_log l left join change c
-            on c.seq > $1 and c.seq <= $1::bigint + $2 and c.expires_at > clock_timestamp() - interval '${KEPT}'
-          order by c.seq`,
-        values: [after, count],
-      });
+      const read = () => db.query<ChangeRow>({ ...(isSynchronous ? READ_CONFIRMED : READ), values: [after, count] });
+      let rows = await read();
+      const wasConfirmed = isSynchronous;
+      isSynchronous = rows[0]?.is_synchronous ?? false;
+      if (isSynchronous && !wasConfirmed) rows = await read();
       const [first] = rows;
       if (!first) throw new Error('the change log has no counter row');
+      // What a standby has not heard of yet it does not know to be missing.
+      if (first.is_standby) throw new Unavailable('this PostgreSQL is a standby: it cannot say that it is up to date');
       const entries = rows.flatMap(({ seq, kind, key, expires_at }) =>
         seq === null ? [] : [{ seq, kind, key, expiresAt: expires_at } as ChangeEntry],
       );

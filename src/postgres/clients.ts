@@ -213,7 +213,7 @@ async function find(tx: Queries, id: string): Promise<Client | undefined> {
 
 /** A cut-off is needed until the last token that the client may have been given has expired. */
 export async function recordChange(tx: Queries, kind: Extract<ChangeKind, 'client' | 'client_record'>, id: string): Promise<ChangeEntry> {
-  return appendChange(tx, kind, id, Date.now() / 1000 + ACCESS_TOKEN_TTL_MAX_SECONDS);
+  return appendChange(tx, kind, id, Math.ceil(Date.now() / 1000) + ACCESS_TOKEN_TTL_MAX_SECONDS);
 }
 
 function settingValues(settings: ClientSettings): unknown[] {

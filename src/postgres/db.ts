@@ -15,19 +15,32 @@ export interface Queries {
 export interface Db extends Queries {
   /** One transaction on one connection. Rolled back if `work` throws; if the answer to the commit is lost, the outcome is unknown: {@link Unavailable}. */
   transaction<T>(work: (tx: Queries) => Promise<T>): Promise<T>;
+  readonly connections: () => Connections;
   close(): Promise<void>;
+}
+
+export interface Connections {
+  readonly open: number;
+  /** of those, nobody uses */
+  readonly idle: number;
+  /** questions that wait for one */
+  readonly waiting: number;
 }
 
 export interface Limits {
   readonly connections: number;
+  /** questions that may wait for a connection. More would wait in vain, and their memory would grow with the load */
+  readonly waitingMax: number;
   readonly connectMs: number;
   readonly answerMs: number;
 }
 
 /** Waiting for a connection and for an answer together stay below the two seconds within which an outage is to be said. */
-const REQUESTS: Limits = { connections: 10, connectMs: 700, answerMs: 1_000 };
+const REQUESTS: Limits = { connections: 10, waitingMax: 1_000, connectMs: 700, answerMs: 1_000 };
 /** A connection of its own for the change log: who follows it must not wait for requests, and two attempts have to fit into two seconds. */
-export const FOLLOWER: Limits = { connections: 1, connectMs: 500, answerMs: 450 };
+export const FOLLOWER: Limits = { connections: 1, waitingMax: 100, connectMs: 500, answerMs: 450 };
+/** SQLSTATE of a warning: of a commit, that somebody has ended its wait for the standby (`pg_cancel_backend`). The text depends on the language. */
+const WARNING = '01000';
 /** The server's own time-out is the shorter one, so that a slow statement is cancelled there and not only forgotten here. */
 const CANCELLED_BEFORE_MS = 100;
 
@@ -47,46 +60,88 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
   });
   // Without a listener, the end of an idle connection (a restart of PostgreSQL) would end this process.
   pool.on('error', onConnectionError);
+  const unconfirmed: Unconfirmed = new WeakSet();
+  pool.on('connect', (client) => {
+    // While a client is checked out the pool does not listen, and a connection may end before whoever asked for it has it: it would end this process.
+    client.on('error', () => undefined);
+    client.on('notice', ({ code }) => {
+      if (code === WARNING) unconfirmed.add(client);
+    });
+  });
+  const admitted = <T>(work: () => Promise<T>): Promise<T> => {
+    if (pool.waitingCount < limits.waitingMax) return outageAware(work);
+    return Promise.reject(new Unavailable('too many questions wait for PostgreSQL', { reason: 'queue_full' }));
+  };
   return {
-    query: (statement) => outageAware(() => run(pool, statement)),
-    transaction: (work) => outageAware(() => inTransaction(pool, work)),
+    query: (statement) => admitted(() => run(pool, unconfirmed, statement)),
+    transaction: (work) => admitted(() => inTransaction(pool, unconfirmed, work)),
+    connections: () => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => pool.end(),
   };
 }
 
-async function run<Row extends pg.QueryResultRow>(on: pg.Pool | pg.PoolClient, { name, text, values }: Statement): Promise<Row[]> {
-  const result = await on.query<Row>({ ...(name && { name }), text, values: values as unknown[] });
+type Unconfirmed = WeakSet<pg.PoolClient>;
+
+async function run<Row extends pg.QueryResultRow>(pool: pg.Pool, unconfirmed: Unconfirmed, statement: Statement): Promise<Row[]> {
+  const work = async (client: pg.PoolClient) => {
+    const rows = await ask<Row>(client, statement);
+    assertConfirmed(client, unconfirmed);
+    return rows;
+  };
+  return withClient(pool, work, async (client, error) => client.release(isUnknown(error)));
+}
+
+async function inTransaction<T>(pool: pg.Pool, unconfirmed: Unconfirmed, work: (tx: Queries) => Promise<T>): Promise<T> {
+  const allOfIt = async (client: pg.PoolClient) => {
+    await client.query('begin');
+    const result = await work({ query: (statement) => ask(client, statement) });
+    await client.query('commit');
+    assertConfirmed(client, unconfirmed);
+    return result;
+  };
+  return withClient(pool, allOfIt, rollBack);
+}
+
+async function ask<Row extends pg.QueryResultRow>(client: pg.PoolClient, { name, text, values }: Statement): Promise<Row[]> {
+  const result = await client.query<Row>({ ...(name && { name }), text, values: values as unknown[] });
   return result.rows;
 }
 
-async function inTransaction<T>(pool: pg.Pool, work: (tx: Queries) => Promise<T>): Promise<T> {
+/** Nothing that our statements do warns of itself. @throws Unavailable — it happened here, and may be lost with this machine: nobody may rely on it */
+function assertConfirmed(client: pg.PoolClient, unconfirmed: Unconfirmed): void {
+  if (unconfirmed.delete(client)) throw new Unavailable('PostgreSQL has committed without its standby');
+}
+
+/** @param giveBack the connection, after an error */
+async function withClient<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+  giveBack: (client: pg.PoolClient, error: unknown) => Promise<void>,
+): Promise<T> {
   const client = await pool.connect();
-  // While a client is checked out the pool does not listen: a connection that ends between two queries would end this process.
-  const ignore = () => undefined;
-  client.on('error', ignore);
   try {
-    await client.query('begin');
-    const result = await work({ query: (statement) => run(client, statement) });
-    await client.query('commit');
+    const result = await work(client);
     client.release();
     return result;
   } catch (error) {
-    await rollBack(client, error);
+    await giveBack(client, error);
     throw error;
-  } finally {
-    client.off('error', ignore);
   }
 }
 
 async function rollBack(client: pg.PoolClient, error: unknown): Promise<void> {
-  // After a time-out or a lost connection the state is unknown: the connection is thrown away, and PostgreSQL rolls back.
-  if (isOutage(error)) return client.release(true);
+  if (isUnknown(error)) return client.release(true);
   try {
     await client.query('rollback');
     client.release();
   } catch {
     client.release(true);
   }
+}
+
+/** After a time-out or a lost connection the state is unknown: the connection is thrown away, and PostgreSQL rolls back. */
+function isUnknown(error: unknown): boolean {
+  return isOutage(error) || error instanceof Unavailable;
 }
 
 /** Runs `work`; what an outage throws becomes {@link Unavailable}. */

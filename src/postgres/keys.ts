@@ -48,18 +48,23 @@ export function signingKeys(db: Db, encryptionKeys: readonly Buffer[]): SigningK
  * @throws DecryptionError
  */
 export async function ensureSigningKey(db: Db, alg: SigningAlg, encryptionKeys: readonly Buffer[]): Promise<void> {
+  const isThere = async (on: Queries) => {
+    const current = await newest(on);
+    if (current) decrypt(current, encryptionKeys);
+    return current?.alg === alg;
+  };
+  if (await isThere(db)) return;
+  // Before the transaction: an RSA key may take seconds, and a transaction that does nothing for one is ended.
+  const key = await generateSigningKey(alg);
   await db.transaction(async (tx) => {
     await tx.query({ text: 'select pg_advisory_xact_lock($1)', values: [KEY_CREATION_LOCK] });
-    const current = await newest(tx);
-    if (current) decrypt(current, encryptionKeys);
-    if (current?.alg === alg) return;
-    const key = await generateSigningKey(alg);
+    if (await isThere(tx)) return;
     await tx.query({
       text: 'insert into signing_key (kid, alg, public_jwk, private_key) values ($1, $2, $3, $4)',
       values: [key.kid, key.alg, publicJwk(key), encrypt(key, encryptionKeys)],
     });
     await writeAudit(tx, undefined, 'keys.create', key.kid, { alg });
-    await appendChange(tx, 'keys', key.kid, Date.now() / 1000 + ACCESS_TOKEN_TTL_MAX_SECONDS);
+    await appendChange(tx, 'keys', key.kid, Math.ceil(Date.now() / 1000) + ACCESS_TOKEN_TTL_MAX_SECONDS);
   });
 }
 

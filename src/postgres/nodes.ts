@@ -19,8 +19,7 @@ export function nodeRegistry(own: Queries, others: Queries): NodeRegistry {
   const known = new Set<string>();
   return {
     async renew(node, leaseMs) {
-      // A row that is lost in a crash would be one that nobody waits for, so the first one is durable; what comes after only prolongs it, by less
-      // than the node relies on.
+      // A row that is lost in a crash would be one that nobody waits for, so the first one is durable; what comes after only prolongs it.
       if (known.has(node.id) && (await prolong(own, node, leaseMs))) return;
       await insert(own, node, leaseMs);
       known.add(node.id);
@@ -49,13 +48,18 @@ async function insert(db: Queries, { id, appliedSeq, maxStalenessMs }: LiveNode,
   });
 }
 
-/** @returns whether there was a live row */
+/**
+ * Without waiting for the disk: a crash of PostgreSQL loses what was prolonged in the last 0.6 s. Only while most of the lease is left, for the row
+ * must then still be live for the half of a lease that the node relies on (src/coherence/membership.ts).
+ *
+ * @returns whether there was such a row
+ */
 async function prolong(db: Queries, { id, appliedSeq }: LiveNode, leaseMs: number): Promise<boolean> {
   const rows = await db.query({
     name: 'prolong-node',
     text: `with soon as (select set_config('synchronous_commit', 'off', true) as value)
       update node set live_until = clock_timestamp() + $2 * interval '1 ms', applied_seq = $3
-      from soon where node_id = $1 and live_until > clock_timestamp() and soon.value = 'off'
+      from soon where node_id = $1 and live_until > clock_timestamp() + $2 * interval '0.7 ms' and soon.value = 'off'
       returning node_id`,
     values: [id, leaseMs, appliedSeq],
   });

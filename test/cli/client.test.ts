@@ -140,7 +140,7 @@ test('update merges, removes and empties; disables and enables', async () => {
   assert.equal(JSON.parse(enabled.stdout).disabled, false);
 });
 
-test('secrets: another one, and the old one removed', async () => {
+test('secrets: another one, and the old one removed, together with the tokens', async () => {
   const { clientId, document } = await createClient(server);
   const [old] = document.secrets as [{ id: string }];
   const added = await client([
@@ -156,7 +156,7 @@ test('secrets: another one, and the old one removed', async () => {
   ]);
   assert.equal(added.code, 0, added.stderr);
   assert.match(added.stdout, /^name +new$/m);
-  const removed = await client(['secret', 'remove', clientId, old.id]);
+  const removed = await client(['secret', 'remove', clientId, old.id, '--revoke-tokens']);
   assert.deepEqual([removed.code, removed.stdout], [0, 'removed\n']);
   assert.deepEqual(
     (await stored(clientId)).secrets.map(({ name, expires_at }: Record<string, string>) => [name, expires_at]),

@@ -2,16 +2,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Freshness } from '../../src/coherence/freshness.ts';
+import type { Observer } from '../../src/coherence/ports.ts';
 import { Unavailable } from '../../src/core/ports.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 
 /** A clock that stands still, and probes that end when the test says so. */
-function scene(maxStalenessMs = 1_000) {
+function scene(maxStalenessMs = 1_000, observer: Pick<Observer, 'proved' | 'proofFailed'> = UNOBSERVED) {
   const time = { monotonic: 10_000, wall: 1_800_000_000_000 };
   const sent: { answer(): void; fail(error?: Error): void }[] = [];
   const freshness = new Freshness({
     maxStalenessMs,
     monotonic: () => time.monotonic,
     wall: () => time.wall,
+    observer,
     probe: () =>
       new Promise((resolve, reject) => sent.push({ answer: resolve, fail: (error = new Unavailable('no answer')) => reject(error) })),
   });
@@ -144,4 +147,27 @@ test('after discard() only a new proof helps', async () => {
   await first;
   freshness.discard();
   assert.equal(freshness.isFresh(), false);
+});
+
+test('who observes hears how old each proof had become, and of failures; to who asked, a failure means that there is no proof', async () => {
+  const ages: number[] = [];
+  let failures = 0;
+  const { freshness, pass, probe } = scene(1_000, { proved: (ageMs) => ages.push(ageMs), proofFailed: () => failures++ });
+  const prove = async (n: number, ms: number) => {
+    const proven = freshness.prove();
+    pass(ms);
+    probe(n).answer();
+    await proven;
+  };
+  await prove(0, 30);
+  pass(100);
+  await prove(1, 20);
+  assert.deepEqual(ages, [Number.POSITIVE_INFINITY, 150], 'from before one was sent until the next one is there');
+  const failed = freshness.prove();
+  probe(2).fail();
+  await assert.rejects(failed, (error) => error instanceof Unavailable && error.reason === 'not_fresh');
+  const changed = freshness.prove();
+  probe(3).fail(new Unavailable('another history', { reason: 'history_changed' }));
+  await assert.rejects(changed, (error) => error instanceof Unavailable && error.reason === 'history_changed');
+  assert.deepEqual([ages.length, failures], [2, 2]);
 });

@@ -63,3 +63,16 @@ test('a part counts once for each generation that has an entry with it, and goes
   for (let n = 10; n < 30; n++) cache.set(n, { key: 'another', bytes: 0 });
   assert.equal(cache.part('part'), undefined);
 });
+
+test('a walk comes to every entry, again and again, and holds no generation that is gone', () => {
+  const cache = new GenerationCache<string, number>(40, () => 1);
+  assert.equal(cache.next(), undefined);
+  for (let value = 0; value < 30; value++) cache.set(`k${value}`, value);
+  const round = () => new Set(Array.from({ length: 30 }, () => cache.next()?.[1]));
+  assert.equal(round().size, 30);
+  assert.equal(round().size, 30);
+  for (let value = 100; value < 200; value++) cache.set(`k${value}`, value);
+  for (let step = 0; step < 100; step++) assert.ok((cache.next()?.[1] ?? 0) >= 100, 'only what is there');
+  cache.clear();
+  assert.equal(cache.next(), undefined);
+});

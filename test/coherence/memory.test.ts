@@ -9,6 +9,7 @@ import { changeLogContract } from '../contracts/change-log.ts';
 import { ACTOR, NOW, newSecret, settings, tokenRecord } from '../contracts/stores.ts';
 import { memoryNodes } from '../support/memory-nodes.ts';
 import { type MemoryStores, memoryStores } from '../support/memory-stores.ts';
+import { UNOBSERVED } from '../support/observers.ts';
 
 const MAX_STALENESS_MS = 1_000;
 
@@ -34,6 +35,7 @@ function nodeOn(stores: MemoryStores, { find = stores.tokens.find, time = { ms: 
     monotonic: () => time.ms,
     wall: () => NOW * 1000 + time.ms,
     sleep: async () => turn(),
+    observer: UNOBSERVED,
     onHistoryChanged: (error) => alarms.push(error),
     ...more,
   });
@@ -259,6 +261,19 @@ for (const [why, changed] of [
   });
 }
 
+test('a position that went back to what was applied, and behind what else the database has said, is noticed as well (DR6)', async () => {
+  const stores = memoryStores();
+  const node = nodeOn(stores);
+  await node.follow();
+  const goBack = stores.mark();
+  await stores.administration.insert('billing', settings(), newSecret('lost'), ACTOR);
+  assert.ok(await node.clientRecords.find('billing'), 'read before the next look at the log');
+  goBack();
+  await assert.rejects(node.follow(), Unavailable);
+  assert.equal(node.alarms.length, 1);
+  await assert.rejects(node.clients.find('billing'), Unavailable);
+});
+
 test('a log of more than a page is read to its end before anything is said', async () => {
   const stores = memoryStores();
   const records = await Promise.all(Array.from({ length: 5 }, () => issued(stores)));
@@ -287,9 +302,52 @@ test('a clock that runs ahead for a while makes no revoked token come back to li
   assert.equal((await ahead.findStrictly(record.tokenHash, NOW))?.revoked, true);
 });
 
+test('a wall clock that is wrong before the first look ends no token afterwards', async () => {
+  const stores = memoryStores({ nowMs: () => NOW * 1000 });
+  const record = await issued(stores, { expiresAt: NOW + 60 });
+  const node = nodeOn(stores, { wall: () => (NOW + 7_200) * 1000 });
+  assert.equal(node.now(), NOW + 7_200, 'there is no other one yet');
+  await node.follow();
+  assert.equal(node.now(), NOW);
+  assert.ok(await node.tokens.find(record.tokenHash, node.now()));
+});
+
+test('a catch-up that ends halfway does not put the clock ahead', async () => {
+  const time = { ms: 0 };
+  const stores = memoryStores({ nowMs: () => NOW * 1000 + time.ms });
+  for (let n = 0; n < 2; n++) await stores.tokens.revoke(await issued(stores));
+  let pages = Number.POSITIVE_INFINITY;
+  const log: ChangeLog = {
+    async read(after) {
+      if (pages-- <= 0) throw new Unavailable('away');
+      return stores.log.read(after, 1);
+    },
+  };
+  const node = nodeOn(stores, { time, log });
+  await node.follow();
+  time.ms += 30_000; // it was cut off
+  for (let n = 0; n < 2; n++) await stores.tokens.revoke(await issued(stores));
+  pages = 1;
+  await assert.rejects(node.follow(), Unavailable);
+  assert.equal(node.now(), NOW + 30);
+});
+
+test('what was said to be revoked stays so, though the shared cache knows it as it was issued', async () => {
+  const stores = memoryStores();
+  const record = await issued(stores);
+  let isCached = false;
+  const cache = { findToken: async () => (isCached ? record : undefined), keepToken: () => undefined, keepClient: () => undefined };
+  const node = nodeOn(stores, { cache });
+  await node.follow();
+  await stores.tokens.revoke(record);
+  assert.equal((await node.tokens.find(record.tokenHash, NOW))?.revoked, true, 'by the store');
+  isCached = true;
+  assert.equal((await node.tokens.find(record.tokenHash, NOW))?.revoked, true);
+});
+
 test('expiry is judged when the answer is given, not when the question came', async () => {
   const time = { ms: 0 };
-  const stores = memoryStores(() => NOW * 1000 + time.ms);
+  const stores = memoryStores({ nowMs: () => NOW * 1000 + time.ms });
   const record = await issued(stores, { expiresAt: NOW + 10 });
   const read = held(stores.log.read);
   const node = nodeOn(stores, { time, log: { read: read.call } });

@@ -121,6 +121,30 @@ test('secrets: several at a time, each ends by itself and ends no token', async 
   assert.equal((await send('POST', path)).status, 409, 'ten at most');
 });
 
+test('O09 a secret that has leaked: with revoke_tokens=true its end is the end of the client’s tokens, by one change; nothing but true and false is taken', async () => {
+  const client = await createClient(server);
+  const path = `/clients/${client.clientId}/secrets`;
+  const leaked = (await send('GET', `/clients/${client.clientId}`)).body.secrets[0];
+  const second = { clientId: client.clientId, clientSecret: (await send('POST', path, {})).body.client_secret };
+  const token = await issueToken(server.url, client);
+  const isActive = async () => (await postForm(`${server.url}/introspect`, { token }, second)).body.active;
+  for (const query of ['yes', '', 'TRUE', 'true&revoke_tokens=true', 'true&revoke_tokens=false']) {
+    assert.equal((await send('DELETE', `${path}/${leaked.id}?revoke_tokens=${query}`)).status, 400, query);
+  }
+  assert.equal(await isActive(), true, 'a refusal ends nothing');
+  const changes = () => server.database.query<{ kind: string }>('select kind from change order by seq');
+  const before = (await changes()).length;
+  assert.equal((await send('DELETE', `${path}/${leaked.id}?revoke_tokens=true`)).status, 204);
+  assert.deepEqual((await changes()).slice(before), [{ kind: 'client' }]);
+  assert.equal(await isActive(), false);
+  assert.ok(await issueToken(server.url, second), 'the client goes on with its other secret');
+  const kept = await issueToken(server.url, second);
+  const [last] = (await send('GET', `/clients/${client.clientId}`)).body.secrets;
+  await send('POST', path, {});
+  assert.equal((await send('DELETE', `${path}/${last.id}?revoke_tokens=false`)).status, 204);
+  assert.equal((await postForm(`${server.url}/introspect`, { token: kept }, server.admin)).body.active, true);
+});
+
 test('nobody gives what he has not: auth:* scopes, and clients that hold them', async () => {
   const operator = await issueToken(server.url, await createClient(server, { scope: 'auth:clients read' }));
   const ours = (await send('POST', '/clients', { scope: 'write auth:clients' }, operator)).body.client_id;

@@ -20,16 +20,16 @@ async function countingProxy(path: string): Promise<Counter> {
   const server: Server = createServer((near) => {
     const far = connect(path);
     let waiting = Buffer.alloc(0);
-    let isLog = false;
+    let isBackground = false;
     let typeBytes = 0; // the first message, the start-up, has no type
     near.on('data', (bytes) => {
       far.write(bytes);
       waiting = Buffer.concat([waiting, bytes]);
       while (waiting.length >= typeBytes + 4 && waiting.length >= typeBytes + waiting.readInt32BE(typeBytes)) {
         const type = typeBytes === 1 ? String.fromCharCode(waiting[0] ?? 0) : '';
-        // Bind says which prepared statement the next Execute means. Reading the change log goes on all the time, whoever asks what.
-        if (type === 'B') isLog = waiting.subarray(6, 40).toString().startsWith('read-changes\0');
-        if ((type === 'E' && !isLog) || type === 'Q') statements++;
+        // Bind says which prepared statement the next Execute means. The change log is read, and memory audited, all the time, whoever asks what.
+        if (type === 'B') isBackground = /^(read-changes|audit-access-token)\0/.test(waiting.subarray(6, 40).toString());
+        if ((type === 'E' && !isBackground) || type === 'Q') statements++;
         waiting = waiting.subarray(typeBytes + waiting.readInt32BE(typeBytes));
         typeBytes = 1;
       }

@@ -37,3 +37,12 @@ test('a log of 300,000 entries that have expired is no obstacle to a start: each
   await follower.catchUp();
   assert.deepEqual([follower.applied, denied.size], [300_000, 0]);
 });
+
+test('any role may write the message that makes a reading wait for a standby', async (t) => {
+  const database = await createDatabase();
+  t.after(() => database.drop());
+  const [row] = await database.query<{ may: boolean }>(
+    "select bool_and(has_function_privilege('pg_monitor', oid, 'execute')) as may from pg_proc where proname = 'pg_logical_emit_message'",
+  );
+  assert.equal(row?.may, true);
+});

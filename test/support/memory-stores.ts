@@ -44,14 +44,26 @@ export interface MemoryStores {
   readonly issued: ReadonlyMap<TokenHash, AccessTokenRecord>;
   readonly changes: readonly Change[];
   readonly audits: readonly Audit[];
+  /** Without a question to the directory. */
+  clientNow(id: string): Client | undefined;
+  /** @returns what brings everything back to how it is now: a fail-over to a standby that had got so far */
+  mark(): () => void;
+}
+
+export interface MemoryStoresOptions {
+  /** the log's clock */
+  readonly nowMs?: () => number;
+  readonly newId?: () => string;
 }
 
 /** Epoch seconds: long after everything that tests issue. */
 const LATE = 4_000_000_000;
 const EPOCH = Date.UTC(2027, 0, 15, 8);
 
-/** @param nowMs the log's clock */
-export function memoryStores(nowMs = () => EPOCH): MemoryStores {
+/** What ended so long ago is not in the log any more. */
+const KEPT_SECONDS = 600;
+
+export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: MemoryStoresOptions = {}): MemoryStores {
   const clients = new Map<string, Client>();
   const deleted = new Set<string>();
   const issued = new Map<TokenHash, AccessTokenRecord>();
@@ -60,19 +72,26 @@ export function memoryStores(nowMs = () => EPOCH): MemoryStores {
   // Each call is a moment of its own, so that times order what was made.
   let moments = 0;
   const moment = () => new Date(EPOCH + ++moments);
-  const append = (kind: string, key: string) => changes.push({ seq: changes.length + 1, kind, key });
+  /** by position less one */
+  const expiries: number[] = [];
+  const revoked = new Set<string>();
+  const append = (kind: string, key: string, expiresAt: number): ChangeEntry => {
+    changes.push({ seq: changes.length + 1, kind, key });
+    expiries.push(expiresAt);
+    if (kind === 'token') revoked.add(key);
+    return { seq: changes.length, kind, key, expiresAt } as ChangeEntry;
+  };
 
   type Commit = (actor: Actor, action: string, kind: string, target: string) => void;
   const committing =
     (announce: Announce): Commit =>
     (actor, action, kind, target) => {
       audits.push({ action, target, actor: actor.clientId, address: actor.address });
-      append(kind, target);
-      announce({ seq: changes.length, kind, key: target, expiresAt: LATE } as ChangeEntry);
+      announce(append(kind, target, LATE));
     };
 
   function secretOf({ name, verifier, expiresAt }: NewSecret): ClientSecret {
-    return { id: randomUUID(), name, verifier, createdAt: moment(), expiresAt, lastUsedAt: undefined };
+    return { id: newId(), name, verifier, createdAt: moment(), expiresAt, lastUsedAt: undefined };
   }
 
   const administrationOf = (commit: Commit): ClientAdministration => ({
@@ -131,14 +150,12 @@ export function memoryStores(nowMs = () => EPOCH): MemoryStores {
     async find(tokenHash, now) {
       const record = issued.get(tokenHash);
       if (!record || record.expiresAt <= now) return undefined;
-      const ends = ({ kind, key, seq }: Change) =>
-        (kind === 'token' && key === tokenHash) || (kind === 'client' && key === record.clientId && seq > record.issuedSeq);
-      return { record, revoked: changes.some(ends) };
+      const cutsOff = ({ kind, key, seq }: Change) => kind === 'client' && key === record.clientId && seq > record.issuedSeq;
+      return { record, revoked: revoked.has(tokenHash) || changes.some(cutsOff) };
     },
-    async revoke({ tokenHash }) {
-      if (changes.some(({ kind, key }) => kind === 'token' && key === tokenHash)) return undefined;
-      append('token', tokenHash);
-      const entry = { seq: changes.length, kind: 'token', key: tokenHash, expiresAt: LATE } as const;
+    async revoke({ tokenHash, expiresAt }) {
+      if (revoked.has(tokenHash)) return undefined;
+      const entry = append('token', tokenHash, expiresAt);
       announce(entry);
       return entry;
     },
@@ -153,18 +170,48 @@ export function memoryStores(nowMs = () => EPOCH): MemoryStores {
   const log: ChangeLog = {
     async read(after, count) {
       const readTo = Math.min(after + count, changes.length);
-      const entries = changes.filter(({ seq }) => seq > after && seq <= readTo);
+      const entries = changes
+        .slice(after, readTo)
+        .map((change) => ({ ...change, expiresAt: expiries[change.seq - 1] }) as ChangeEntry)
+        .filter(({ expiresAt }) => expiresAt + KEPT_SECONDS > nowMs() / 1000);
       return {
         epoch: 'first',
         lastSeq: changes.length,
         readTo,
         nowMs: nowMs(),
-        entries: entries.map((entry) => ({ ...entry, expiresAt: LATE }) as ChangeEntry),
+        entries,
       };
     },
   };
   const connect = (announce: Announce) => ({ administration: administrationOf(committing(announce)), tokens: tokensOf(announce) });
-  return { directory, ...connect(() => undefined), connect, log, issued, changes, audits };
+  const mark = () => {
+    const before = { clients: [...clients], deleted: [...deleted], issued: [...issued], revoked: [...revoked] };
+    const lengths = [changes.length, audits.length] as const;
+    return () => {
+      for (const [kept, then] of [[clients, before.clients] as const, [issued, before.issued] as const]) {
+        kept.clear();
+        for (const [key, value] of then) (kept as Map<string, unknown>).set(key, value);
+      }
+      for (const [kept, then] of [[deleted, before.deleted] as const, [revoked, before.revoked] as const]) {
+        kept.clear();
+        for (const key of then) kept.add(key);
+      }
+      changes.length = lengths[0];
+      expiries.length = lengths[0];
+      audits.length = lengths[1];
+    };
+  };
+  return {
+    directory,
+    ...connect(() => undefined),
+    connect,
+    log,
+    issued,
+    changes,
+    audits,
+    clientNow: (id: string) => clients.get(id),
+    mark,
+  };
 }
 
 /** @param keys the signing key first */
