@@ -4,6 +4,7 @@ import { couldBeAccessToken, hashToken, type TokenHash } from '../../src/core/re
 import { openSeal } from '../../src/etcd/seal.ts';
 import { client as etcdClient } from '../support/etcd.ts';
 import { ADMIN, type Cleanup, ENCRYPTION_KEY } from '../support/faults.ts';
+import { scrape } from '../support/metrics.ts';
 import { type Cluster, ISSUER } from './cluster.ts';
 import type { Token, Workload } from './workload.ts';
 
@@ -41,7 +42,13 @@ export async function audit(
     if (active === record.isActive && (!active || claims?.includes(record.jti))) return [];
     return [`${token} at node ${node}, ${consistency}: ${active ?? status}, and in PostgreSQL it is ${record.isActive}`];
   });
-  return [...problems, ...(await connections(cluster)), ...(await inEtcd(t, cluster, truth, forged)), ...secretsIn(cluster)];
+  return [
+    ...problems,
+    ...(await connections(cluster)),
+    ...(await inEtcd(t, cluster, truth, forged)),
+    ...(await mismatches(cluster)),
+    ...secretsIn(cluster),
+  ];
 }
 
 const hashOf = (token: Token | undefined): string => (token && couldBeAccessToken(token.value) ? hashToken(token.value) : '');
@@ -103,6 +110,16 @@ async function inEtcd(t: Cleanup, { etcd }: Cluster, truth: Truth, forged: Reado
     if (entry.epoch !== truth.epoch || row?.kind !== entry.kind || row?.key !== entry.key) problems.push(`${key} is not in the change log`);
   }
   return problems;
+}
+
+/** What the nodes' own audits have found. */
+async function mismatches({ nodes }: Cluster): Promise<string[]> {
+  const pages = await Promise.all(nodes.map(({ url }) => scrape(url)));
+  return pages.flatMap(({ values }, node) =>
+    [...values]
+      .filter(([series, value]) => series.startsWith('auth_audit_mismatches_total') && value > 0)
+      .map(([series]) => `node ${node} has ${series}`),
+  );
 }
 
 /** Tokens are known by their form. */

@@ -54,7 +54,7 @@ const PLANTED: readonly [what: string, rules: readonly string[], operations: rea
   ['an id is given again', ['K3'], [wide('create', 0), wide('delete', 10), wide('create', 50)]],
   ['a good token is inactive', ['K4'], [issue(), ask(10, false, { node: 1 })]],
   ['a good token is inactive before its end', ['K4'], [issue(), ask(10, false), revoke()]],
-  ['the end was refused', ['K4'], [issue(), revoke({ outcome: 'refused', status: 401 }), ask(110, false)]],
+  ['the end was refused', ['K4', 'K4'], [issue(), revoke({ outcome: 'refused', status: 401 }), ask(110, false)]],
   ['the end did not get there', ['K4'], [issue(), revoke({ outcome: 'unreached', status: 0 }), ask(110, false)]],
   [
     'a token issued after the client was enabled is dead',

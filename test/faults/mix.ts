@@ -63,12 +63,15 @@ async function mix(until: number, members: 1 | 3): Promise<number> {
   const random = seeded(Number(values.seed));
   const cluster = await startCluster(t, { members });
   const run = new FaultRun(t, cluster, random, { workers: 8 });
+  t.after(() => run.stop());
   for (let round = 1; performance.now() < until && !isInterrupted; round++) {
     const mode = random.pick(['bounded', 'strict', 'mixed'] as const) ?? 'mixed';
     await cluster.become(MODES[mode]);
     await run.start();
     for (let n = 0; n < ROUND && performance.now() < until && !isInterrupted; n++) await run.suffer(...draw(run, t));
-    const wrong = await run.judge();
+    // A terminal interrupts etcd as well, so there is nobody left to be asked.
+    if (isInterrupted) await run.stop();
+    const wrong = isInterrupted ? run.wrong() : await run.judge();
     const last = run.recoveries.slice(-ROUND).map(({ what }) => what);
     console.log(`round ${round}, ${mode}: ${run.workload.operations.length} operations; ${last.join(' | ')}`);
     if (wrong.length > 0) return report(run, wrong);

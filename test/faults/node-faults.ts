@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MAX_STALENESS_MS } from './cluster.ts';
-import { errorsOf, NO_ERRORS } from './operations.ts';
+import { type Budget, errorsOf, NO_ERRORS } from './operations.ts';
 import type { Fault, FaultRun } from './run.ts';
 
 /** What a revocation may take besides, on a busy machine. */
@@ -21,13 +21,18 @@ export function killNode({ cluster, random }: FaultRun): Fault {
   };
 }
 
+/**
+ * Its own connections to PostgreSQL may have been waiting for longer than it is patient. And if it was in the middle of a change it has the counter of
+ * the change log, until PostgreSQL ends its transaction after a second.
+ */
+const pausing = (node: number): Budget => ({ introspections: [node], changes: 'any' });
+
 /** Nobody is refused: who asks meanwhile waits. What the node says first is what the checkers look at. */
 export function pauseNode({ cluster, random }: FaultRun, longestMs = 3_000): Fault {
   const node = random.below(cluster.nodes.length);
   return {
     what: 'a node is paused',
-    // Its connections to PostgreSQL may have been waiting for longer than it is patient.
-    budget: errorsOf(node),
+    budget: pausing(node),
     async harm() {
       for (const ms of [100 + random.below(300), 500 + random.below(Math.max(1, longestMs - 500))]) {
         cluster.nodes[node]?.pause();
@@ -44,7 +49,7 @@ export function pauseStrictNode({ cluster, workload, random }: FaultRun): Fault 
   const node = random.below(cluster.nodes.length);
   return {
     what: 'a node in strict mode is paused while others revoke',
-    budget: errorsOf(node),
+    budget: pausing(node),
     async harm() {
       const others = cluster.nodes.map(({ index }) => index).filter((index) => index !== node);
       cluster.nodes[node]?.pause();

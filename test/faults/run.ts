@@ -35,13 +35,14 @@ export async function withstand(
 ): Promise<void> {
   await cluster.become(MODES[modes]);
   const run = new FaultRun(t, cluster, seeded(SEED));
-  await run.start();
+  let problems: readonly string[] = [];
   try {
+    await run.start();
     await faults(run);
+    problems = await run.judge();
   } finally {
-    await run.workload.stop();
+    await run.stop();
   }
-  const problems = await run.judge();
   console.log(lines([modes, ...figures(run.history()), ...errorsByFault(run.history()), ...run.undecided]));
   assert.deepEqual(problems, []);
 }
@@ -74,6 +75,11 @@ export class FaultRun {
   async start(): Promise<void> {
     this.#machine = watchMachine(this.cluster.postgres, this.windows);
     await this.workload.start();
+  }
+
+  /** Without a judgement. */
+  async stop(): Promise<void> {
+    await Promise.all([this.workload.stop(), this.#machine?.stop()]);
   }
 
   /** Faults at once; each is excused what any of them is. */
@@ -110,7 +116,12 @@ export class FaultRun {
     this.#audited = tokens.length;
     const asked = [...new Set([...fresh, ...veterans.filter((token) => token !== undefined)])];
     this.problems.push(...(await audit(this.#t, this.cluster, this.workload, asked, this.forged)));
-    await this.#machine?.stop();
+    await this.stop();
+    return this.wrong();
+  }
+
+  /** What was recorded so far, without asking for more. */
+  wrong(): string[] {
     return [...this.problems, ...check(this.history()).map(inWords)];
   }
 
