@@ -64,7 +64,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   longAway(world) {
     const { scheduler, network } = world;
     const node = someNode(world);
-    node.process.hold('paused', scheduler.random.between(4_900, 5_800));
+    node.process.hold('paused', scheduler.random.between(5_000, 6_000));
     network.slow(node.process.machine, POSTGRES, scheduler.random.between(20, 300));
   },
   badBus({ scheduler: { random }, bus }) {
@@ -157,11 +157,15 @@ const FOCUSES: readonly Focus[] = [
   ANYTHING,
   ANYTHING,
   ANYTHING,
-  { faults: { lostRenewal: 0.6, longAway: 0.6 }, isLong: true, pace: 6 },
-  { faults: { longAway: 1, slowLink: 2 }, isLong: true, isStrict: true, hasCache: true, pace: 1 },
-  { faults: { rollingRestart: 6, kill: 6, slowLink: 3, pauseBriefly: 5 }, isStrict: true, hasCache: true, pace: 0.3 },
+  ANYTHING,
+  // Without a bus nobody hears of a change but by a look: what a look must not miss is tried there.
+  { faults: { lostRenewal: 1 }, isLong: true, isStrict: true, hasBus: false, hasCache: true, pace: 6 },
+  { faults: { longAway: 1, slowLink: 2 }, isLong: true, isStrict: true, hasBus: false, hasCache: true, pace: 1 },
+  { faults: { rollingRestart: 5, kill: 5, slowLink: 3, pauseBriefly: 5 }, isStrict: true, hasBus: false, hasCache: true, pace: 0.4 },
+  { faults: { pauseAtLook: 8, slowLink: 2 }, hasBus: false, pace: 0.5 },
   { faults: { failOver: 1, rollingRestart: 1, badBus: 1 }, hasBus: true, pace: 0.4 },
-  { faults: { badBus: 3, cutLink: 6, slowLink: 3, pauseBriefly: 5 }, isStrict: true, hasBus: true, pace: 0.4 },
+  { faults: { badBus: 3, cutLink: 5, slowLink: 5, pauseBriefly: 5 }, isStrict: true, hasBus: true, pace: 0.4 },
+  { faults: { crashPostgres: 4, setClock: 3, suspend: 3 }, isLong: true, pace: 1 },
 ];
 
 export function drawFocus(random: Random): Focus {

@@ -46,8 +46,8 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
     ...model,
   });
   const focus = drawFocus(random);
-  const bus = focus.hasBus || random.chance(0.8) ? new BusModel(scheduler, network) : undefined;
-  const cache = focus.hasCache || random.chance(0.7) ? new CacheModel(scheduler, () => postgres.histories) : undefined;
+  const bus = (focus.hasBus ?? random.chance(0.8)) ? new BusModel(scheduler, network) : undefined;
+  const cache = (focus.hasCache ?? random.chance(0.7)) ? new CacheModel(scheduler, () => postgres.histories) : undefined;
   const checkers = new Checkers(scheduler, postgres);
   const world = { scheduler, postgres, bus, cache, openMemory };
   const clients = await createClients(postgres);
