@@ -12,13 +12,15 @@ import { migrate } from '../dist/src/postgres/migrate.js';
 const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
 const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
 const isTimed = (file) => /test\/(faults\/(outage|kill|cluster|quorum)|deployment\/loopback)/.test(file);
+const isSimulation = (file) => /test\/simulation\/(simulation|mutants)/.test(file);
 const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|etcd)\/|embedded/.test(file);
 /**
  * Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves, and so does a
- * whole cluster, which would slow the others down.
+ * whole cluster, which would slow the others down. The simulation needs no machine but all of its processors.
  */
 const GROUPS = [
-  { concurrency: 4, has: (file) => !isTimed(file) && !isHeavy(file) },
+  { concurrency: 4, has: (file) => !isTimed(file) && !isHeavy(file) && !isSimulation(file) },
+  { concurrency: 2, has: isSimulation },
   { concurrency: 3, has: isHeavy },
   { concurrency: 1, has: isTimed },
 ];
