@@ -224,7 +224,7 @@ describe('etcd between nodes', NEEDS_ETCD, () => {
     for (let n = 0; n < 10_500; n++) a.bus.publish(change(1000 + n, 'x'));
     assert.ok(a.counts.dropped > 0, 'never queued without bound');
     etcd.member.thaw();
-    await until(async () => (await a.cache.findToken(record.tokenHash)) !== undefined, 15_000);
+    await until(async () => (await a.cache.findToken(record.tokenHash)) !== undefined, 60_000);
     a.close();
   });
 

@@ -9,7 +9,7 @@ const FRESHNESS: readonly Mutant[] = [
   },
   {
     name: 'a strict question joins the look that is under way',
-    edits: [['freshness', 'return this.#probes.after();', 'return this.#probes.running ?? this.#probes.after();']],
+    edits: [['freshness', 'this.#patiently(this.#probes.after())', 'this.#patiently(this.#probes.running ?? this.#probes.after())']],
     seed: 0,
   },
   {
@@ -53,13 +53,13 @@ const FRESHNESS: readonly Mutant[] = [
     name: 'the same, and what the look has proven is not looked at',
     edits: [
       ['memory', 'return membership ? freshness.prove() : freshness.ensure();', 'return freshness.ensure();'],
-      ['freshness', 'if (!this.isFresh()) await this.prove(); if (!this.isFresh()) throw', 'if (false) throw'],
+      ['freshness', 'if (!this.isFresh()) await this.#probes.after(); if (!this.isFresh()) throw', 'if (false) throw'],
     ],
     seed: 0,
   },
   {
     name: 'a look that fails proves as well',
-    edits: [['freshness', 'await this.#options.probe();', 'await this.#options.probe().catch(() => undefined);']],
+    edits: [['freshness', 'await probe();', 'await probe().catch(() => undefined);']],
     seed: 0,
   },
 ];
@@ -70,7 +70,7 @@ const LOG: readonly Mutant[] = [
     name: 'a page is taken for the whole log',
     edits: [
       ['follower', 'this.#applied = readTo;', 'this.#applied = lastSeq;'],
-      ['follower', 'if (readTo >= lastSeq) return;', 'return;'],
+      ['follower', 'if (readTo >= lastSeq) break;', 'break;'],
     ],
     seed: 0,
   },
@@ -86,12 +86,15 @@ const LOG: readonly Mutant[] = [
   },
   {
     name: 'a position that goes back is not noticed',
-    edits: [['follower', 'if (lastSeq < known) throw', 'if (false) throw']],
+    edits: [
+      ['follower', 'if (lastSeq < floor) throw', 'if (false) throw'],
+      ['follower', 'if (this.#tail !== undefined && before !== this.#tail) {', 'if (false) {'],
+    ],
     seed: 0,
   },
   {
     name: 'a position that goes back is noticed only by what was applied',
-    edits: [['follower', 'const known = Math.max(this.#applied, this.#seen);', 'const known = this.#applied;']],
+    edits: [['follower', 'const floor = Math.max(this.#lastSeq, this.#seen);', 'const floor = this.#lastSeq;']],
     seed: 0,
   },
   {
@@ -136,7 +139,7 @@ const LOG: readonly Mutant[] = [
   },
   {
     name: 'a token that was said to be revoked is not remembered',
-    edits: [['memory', 'if (found?.revoked) denied.denyToken(tokenHash, found.record.expiresAt);', 'if (found?.revoked) ;']],
+    edits: [['memory', 'denied.denyToken(tokenHash, found.record.expiresAt);', '']],
     seed: 0,
   },
   {

@@ -114,9 +114,11 @@ export class Workload {
     const verifier = `secret ${++this.#operations}`;
     verifiers.push(verifier); // whatever becomes of it: the checkers know when it is good
     const secret = { name: undefined, expiresAt: undefined, verifier };
-    await this.#administer(node, `add ${verifier}`, id, false, (actor) =>
-      node.memory.administration.addSecret(id, secret, () => undefined, actor),
-    );
+    // What only adds waits for nobody, so its answer binds nobody to what was committed before it either.
+    await this.#asked(node, `add ${verifier} ${id}`, () => {
+      const actor = { clientId: 'admin', scope: [], address: `operation ${++this.#operations}` };
+      return node.memory.administration.addSecret(id, secret, () => undefined, actor);
+    });
   }
 
   async removeSecret(node: Node, clientId: string, verifier: string, tokens: 'keep' | 'end'): Promise<readonly Token[] | undefined> {
