@@ -6,7 +6,7 @@ import { MUTANTS } from './mutants.ts';
 import { simulate } from './run.ts';
 
 /** Whatever changes what is asked of a port makes other worlds of the same seeds; then some others are tried. */
-const OTHERS = 300;
+const OTHERS = 60;
 
 async function catches({ postgres }: Mutant, openMemory: Awaited<ReturnType<typeof openMutant>>, seed: number): Promise<boolean> {
   return (await simulate(seed, { openMemory, ...(postgres && { postgres }) })).violations.length > 0;
@@ -14,6 +14,8 @@ async function catches({ postgres }: Mutant, openMemory: Awaited<ReturnType<type
 
 for (const mutant of MUTANTS) {
   const { name, seed, covered } = mutant;
+  // Rare: looked for by `npm run simulate -- --mutants`, and held by unit tests (docs/reliability.md).
+  if (seed === undefined && covered === undefined) continue;
   if (covered !== undefined) {
     test(`is a mistake that another rule makes up for: ${name}`, async () => {
       const openMemory = await openMutant(mutant);
