@@ -104,6 +104,7 @@ export async function simulate(seed: number, { openMemory, postgres: model = {},
   await scheduler.run(faultsUntil, isOver);
   scheduler.note('peace');
   network.heal();
+  postgres.onLook = undefined;
   if (bus) bus.faults = { lost: 0, twice: 0, late: 0, lateMs: 0 };
   await scheduler.run(end, isOver);
   if (!isOver()) await lastLook(scheduler, checkers, nodes(), settings.length);
