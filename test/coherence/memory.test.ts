@@ -262,6 +262,16 @@ for (const [why, changed] of [
   });
 }
 
+test('another database that is as empty as this one was: only its epoch tells (DR6)', async () => {
+  const stores = memoryStores();
+  let epoch = 'first';
+  const node = nodeOn(stores, { log: { read: async (...where) => ({ ...(await stores.log.read(...where)), epoch }) } });
+  await node.follow();
+  epoch = 'second';
+  await assert.rejects(node.follow(), Unavailable);
+  assert.equal(node.alarms.length, 1);
+});
+
 test('a position that went back to what was applied, and behind what else the database has said, is noticed as well (DR6)', async () => {
   const stores = memoryStores();
   const node = nodeOn(stores);

@@ -238,8 +238,8 @@ const REVOCATIONS: readonly Mutant[] = [
     edits: [
       [
         'acknowledgements',
-        'const waiting = this.#acknowledged.get(seq);',
-        'for (const { nodeIds } of this.#acknowledged.values()) nodeIds.add(nodeId); const waiting = undefined;',
+        'const waiting = this.#acknowledged.get(seq); if (!waiting ||',
+        'for (const { nodeIds } of this.#acknowledged.values()) nodeIds.add(nodeId); const waiting = undefined; if (!waiting ||',
       ],
     ],
     seed: undefined,
