@@ -174,8 +174,8 @@ export class Checkers {
     if (seen && (isProven ? asked.order > seen.order : asked.at > seen.at + maxStalenessMs)) {
       this.violation('K2', is(`${(asked.at - seen.at).toFixed(1)} ms after somebody was told that it had ended`));
     }
-    // A strict answer may rest on a look that took long; it began after the question.
-    const judgedMs = isStrict ? asked.storeMs : this.#postgres.nowMs;
+    // A strict answer may rest on a look that took long; it began after the question, and the store's clock may have been set back meanwhile.
+    const judgedMs = isStrict ? Math.min(asked.storeMs, this.#postgres.nowMs) : this.#postgres.nowMs;
     if (judgedMs > token.record.expiresAt * 1000 + maxStalenessMs + EXPIRY_MS) this.violation('K4', is('after it has expired'));
   }
 
