@@ -143,7 +143,13 @@ async function startNode(t: Cleanup, folder: string, index: number, first: Mode,
         AUTH_DATA_DIR: join(folder, `node-${index}`),
       },
     });
-    await program.ready();
+    try {
+      await program.ready();
+    } catch (error) {
+      // Else it would hold the port, and answer for the next one in the mode that it was started in.
+      await program.end('SIGKILL');
+      throw error;
+    }
     return program;
   };
   let program = await start();
