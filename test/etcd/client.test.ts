@@ -181,7 +181,7 @@ test('nobody listens: calls fail at once with 14, the state says so once, and it
   );
   const startedAt = performance.now();
   for (let i = 0; i < 50; i++) await assert.rejects(other.range({ key: 'x' }), { code: 14 });
-  assert.ok(performance.now() - startedAt < 5_000);
+  assert.ok(performance.now() - startedAt < 1_000);
   assert.deepEqual(other.states, ['unreachable']);
 });
 

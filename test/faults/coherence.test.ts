@@ -18,6 +18,8 @@ import { type Credentials, until } from '../support/server.ts';
 /** The default of AUTH_MAX_STALENESS_MS, 1 % for clocks that run at different rates. */
 const STALENESS_MS_MAX = 1_010;
 const LOAD_MS = 6_000;
+const ANSWERS_MIN = 200;
+const REVOCATIONS_MIN = 20;
 
 const t = sharedCleanup();
 let folder: string;
@@ -88,6 +90,8 @@ async function load(disturb: () => Promise<void>) {
   };
   const workers = [issue, revoke, introspect, introspect, introspect, introspect].map(worker);
   await disturb();
+  // A busy machine takes longer to have enough to be judged.
+  await until(() => samples.length > ANSWERS_MIN && revokedAt.size > REVOCATIONS_MIN, 60_000);
   isOver = true;
   await Promise.all(workers);
   return { samples, live, revokedAt, unknown };
@@ -105,7 +109,7 @@ function check({ samples, live, revokedAt, unknown }: Awaited<ReturnType<typeof 
     samples.filter(({ token, active }) => alive.has(token) && !unknown.has(token) && !active),
     [],
   );
-  assert.ok(samples.length > 100 && revokedAt.size > 20, `${samples.length} answers, ${revokedAt.size} revocations`);
+  assert.ok(samples.length > ANSWERS_MIN && revokedAt.size > REVOCATIONS_MIN, `${samples.length} answers, ${revokedAt.size} revocations`);
   assert.ok(samples.some(({ token, active }) => revokedAt.has(token) && !active));
 }
 
