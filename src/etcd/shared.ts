@@ -98,9 +98,10 @@ export function openShared({
     counts.transactions[error ? 'failed' : 'done']++;
   };
   // Two, so that a change never waits behind the cache.
-  const changes = new Writer({ ...common, onWritten, onDropped: (writes) => (counts.dropped += writes) });
+  const changes = new Writer({ ...common, begin: queueMicrotask, onWritten, onDropped: (writes) => (counts.dropped += writes) });
   const entries = new Writer({
     ...common,
+    begin: setImmediate,
     onWritten,
     onDropped(writes) {
       counts.dropped += writes;

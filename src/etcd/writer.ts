@@ -18,6 +18,8 @@ export interface WriterOptions {
   /** epoch seconds */
   readonly now: () => number;
   readonly deadlineMs: number;
+  /** `setImmediate`: whoever is being answered goes first; `queueMicrotask`: others wait for what is written */
+  readonly begin: (write: () => void) => void;
   /** groups that wait at most; what comes then is dropped, and counted as one each */
   readonly waitingMax: number;
   readonly onDropped: (writes: number) => void;
@@ -51,8 +53,9 @@ export class Writer {
       return;
     }
     this.#waiting.push(make);
-    // Not now: whoever is being answered goes first.
-    if (!this.#isWriting) setImmediate(() => this.#drain().catch((error) => this.#options.onWritten(toEtcdError(error, GRPC.internal))));
+    if (!this.#isWriting) {
+      this.#options.begin(() => void this.#drain().catch((error) => this.#options.onWritten(toEtcdError(error, GRPC.internal))));
+    }
   }
 
   async #drain(): Promise<void> {
