@@ -1,6 +1,5 @@
 /** `/clients`: client management (docs/client.md). */
 
-import { authorizeBearer } from '../core/bearer.ts';
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
 import {
   CLIENT_ID_PATTERN,
@@ -13,17 +12,15 @@ import {
   requireOwnScopes,
   SECRETS_MAX,
 } from '../core/clients.ts';
-import { BearerError, Problem } from '../core/errors.ts';
+import { Problem } from '../core/errors.ts';
 import type { Actor } from '../core/ports.ts';
 import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
-import { readJsonObject } from './body.ts';
-import { readBearer } from './credentials.ts';
+import { authorize, JSON_TYPE, queryOf, readChange, readLimit } from './management.ts';
 import { mergePatch } from './merge-patch.ts';
 
-const JSON_TYPE = 'application/json';
-const PAGE_DEFAULT = 100;
-const PAGE_MAX = 500;
+const WRITER = 'auth:clients';
+const READERS = ['auth:clients:read', WRITER] as const;
 
 export const clientRoutes: readonly Route[] = [
   { method: 'GET', path: '/clients', style: 'management', answer: listClients },
@@ -37,7 +34,7 @@ export const clientRoutes: readonly Route[] = [
 ];
 
 async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
-  await authorize(call, 'read', deps);
+  await authorize(call, deps, ...READERS);
   const query = queryOf(call.request);
   const limit = readLimit(query.get('limit'));
   // One more than asked for says whether there is another page.
@@ -49,7 +46,7 @@ async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const { actor, document } = await readChange(call, deps, JSON_TYPE);
+  const { actor, document } = await readChange(call, deps, WRITER, JSON_TYPE);
   const settings = parseClientMetadata(document);
   const id = newClientId(document.client_id);
   requireOwnScopes(actor.scope, settings);
@@ -62,19 +59,19 @@ async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 async function showClient(call: Call, deps: HttpDeps): Promise<Response> {
-  await authorize(call, 'read', deps);
+  await authorize(call, deps, ...READERS);
   const known = await deps.clientRecords.find(clientIdOf(call));
   if (!known) throw noSuchClient();
   return json(clientDocument(known.client));
 }
 
 async function replaceClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const { actor, document } = await readChange(call, deps, JSON_TYPE);
+  const { actor, document } = await readChange(call, deps, WRITER, JSON_TYPE);
   return update(call, actor, () => document, deps);
 }
 
 async function patchClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const { actor, document } = await readChange(call, deps, 'application/merge-patch+json', JSON_TYPE);
+  const { actor, document } = await readChange(call, deps, WRITER, 'application/merge-patch+json', JSON_TYPE);
   return update(call, actor, (current) => mergePatch(clientMetadata(current), document), deps);
 }
 
@@ -102,7 +99,7 @@ async function update(
 }
 
 async function deleteClient(call: Call, deps: HttpDeps): Promise<Response> {
-  const actor = await authorize(call, 'write', deps);
+  const actor = await authorize(call, deps, WRITER);
   const deleted = await deps.administration.delete(clientIdOf(call), (current) => requireOwnScopes(actor.scope, current), actor);
   if (!deleted) throw noSuchClient();
   return empty(204);
@@ -110,8 +107,8 @@ async function deleteClient(call: Call, deps: HttpDeps): Promise<Response> {
 
 async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
   const { actor, document } = hasBody(call.request)
-    ? await readChange(call, deps, JSON_TYPE)
-    : { actor: await authorize(call, 'write', deps), document: {} };
+    ? await readChange(call, deps, WRITER, JSON_TYPE)
+    : { actor: await authorize(call, deps, WRITER), document: {} };
   const { name, expiresAt } = parseNewSecret(document, deps.clock());
   const check = (current: Client) => {
     requireOwnScopes(actor.scope, current);
@@ -126,7 +123,7 @@ async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 async function removeSecret(call: Call, deps: HttpDeps): Promise<Response> {
-  const actor = await authorize(call, 'write', deps);
+  const actor = await authorize(call, deps, WRITER);
   const secretId = call.param('secret_id');
   const check = (current: Client) => requireOwnScopes(actor.scope, current);
   const secret = { secretId, tokens: readRevokeTokens(call) };
@@ -143,42 +140,9 @@ function readRevokeTokens({ request }: Call): 'keep' | 'end' {
   return value === 'true' ? 'end' : 'keep';
 }
 
-/**
- * The caller is looked at before the body, so that nobody else's is read, and again after it: it may have taken its time, and a token that was revoked
- * meanwhile changes nothing any more.
- */
-async function readChange(
-  call: Call,
-  deps: HttpDeps,
-  ...types: readonly string[]
-): Promise<{ readonly actor: Actor; readonly document: Readonly<Record<string, unknown>> }> {
-  await authorize(call, 'write', deps);
-  const document = await readJsonObject(call.request, ...types);
-  return { actor: await authorize({ ...call, now: deps.clock() }, 'write', deps), document };
-}
-
-/** RFC 6750: the caller's token must hold `auth:clients`; for reading, `auth:clients:read` will do. */
-async function authorize(call: Call, access: 'read' | 'write', { tokens }: HttpDeps): Promise<Actor> {
-  if (queryOf(call.request).has('access_token')) throw new BearerError('invalid_request', 'the token belongs in the Authorization header');
-  const bearer = readBearer(call.authorization);
-  if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
-  const { clientId, scope } = await authorizeBearer(
-    bearer,
-    access === 'read' ? ['auth:clients:read', 'auth:clients'] : ['auth:clients'],
-    call.now,
-    tokens,
-  );
-  return { clientId, scope, address: call.address };
-}
-
 /** A secret without a name and an end needs no body. */
 function hasBody({ headers }: Request): boolean {
   return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
-}
-
-function queryOf({ url }: Request): URLSearchParams {
-  const start = url.indexOf('?');
-  return new URLSearchParams(start < 0 ? '' : url.slice(start + 1));
 }
 
 /** What cannot be an id is not shown to the store. */
@@ -186,12 +150,6 @@ function clientIdOf(call: Call): string {
   const id = call.param('client_id');
   if (!CLIENT_ID_PATTERN.test(id)) throw noSuchClient();
   return id;
-}
-
-function readLimit(text: string | null): number {
-  const limit = text === null ? PAGE_DEFAULT : /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (limit < 1 || limit > PAGE_MAX) throw new Problem('invalid_request', `limit must be a number from 1 to ${PAGE_MAX}`);
-  return limit;
 }
 
 /** The last id of the page before. */

@@ -1,0 +1,51 @@
+/** What the management endpoints share: who may, the body of a change, pages. */
+import { authorizeBearer } from '../core/bearer.ts';
+import { BearerError, Problem } from '../core/errors.ts';
+import type { Actor } from '../core/ports.ts';
+import type { Call, HttpDeps } from './app.ts';
+import { readJsonObject } from './body.ts';
+import { readBearer } from './credentials.ts';
+
+export const JSON_TYPE = 'application/json';
+const PAGE_DEFAULT = 100;
+const PAGE_MAX = 500;
+
+/**
+ * RFC 6750: the caller's token must hold one of these scopes, the first of which is named to who has none.
+ *
+ * @throws BearerError
+ */
+export async function authorize(call: Call, { tokens }: HttpDeps, ...accepted: readonly [string, ...string[]]): Promise<Actor> {
+  if (queryOf(call.request).has('access_token')) throw new BearerError('invalid_request', 'the token belongs in the Authorization header');
+  const bearer = readBearer(call.authorization);
+  if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
+  const { clientId, scope } = await authorizeBearer(bearer, accepted, call.now, tokens);
+  return { clientId, scope, address: call.address };
+}
+
+/**
+ * The caller is looked at before the body, so that nobody else's is read, and again after it: it may have taken its time, and a token that was revoked
+ * meanwhile changes nothing any more.
+ */
+export async function readChange(
+  call: Call,
+  deps: HttpDeps,
+  scope: string,
+  ...types: readonly string[]
+): Promise<{ readonly actor: Actor; readonly document: Readonly<Record<string, unknown>> }> {
+  await authorize(call, deps, scope);
+  const document = await readJsonObject(call.request, ...types);
+  return { actor: await authorize({ ...call, now: deps.clock() }, deps, scope), document };
+}
+
+export function queryOf({ url }: Request): URLSearchParams {
+  const start = url.indexOf('?');
+  return new URLSearchParams(start < 0 ? '' : url.slice(start + 1));
+}
+
+/** @throws Problem `invalid_request` */
+export function readLimit(text: string | null): number {
+  const limit = text === null ? PAGE_DEFAULT : /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (limit < 1 || limit > PAGE_MAX) throw new Problem('invalid_request', `limit must be a number from 1 to ${PAGE_MAX}`);
+  return limit;
+}
