@@ -64,9 +64,15 @@ export class Workload {
     this.#options = { workers, paceMs };
   }
 
-  /** All nodes have to be ready. */
+  /** All nodes have to be ready. @throws Error — nobody gives the administrator a token */
   async start(): Promise<void> {
-    await this.#renewBearer();
+    // A round begins where the faults of the one before have only just been mended.
+    for (let attempt = 1; ; attempt++) {
+      const failure = await this.#renewBearer().catch((error: Error) => error);
+      if (!failure) break;
+      if (attempt === ATTEMPTS) throw failure;
+      await pause(300);
+    }
     this.#isOver = false;
     const work = async () => {
       const own: Client[] = [];
