@@ -41,8 +41,11 @@ create table change (
   key text not null,
   at timestamp with time zone not null default clock_timestamp(),
   expires_at timestamp with time zone not null,
+  issued_before timestamp with time zone,
+  jti uuid,
+  reason text,
   constraint change_pkey PRIMARY KEY (seq),
-  constraint change_kind_check CHECK (kind = ANY (ARRAY['token'::text, 'client'::text, 'client_record'::text, 'keys'::text]))
+  constraint change_kind_check CHECK (kind = ANY (ARRAY['token'::text, 'client'::text, 'client_record'::text, 'keys'::text, 'subject'::text, 'all'::text]))
 );
 CREATE INDEX change_kind_key_seq ON change USING btree (kind, key, seq);
 
@@ -87,6 +90,16 @@ create table client_secret (
   constraint client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(client_id)
 );
 CREATE INDEX client_secret_client_id ON client_secret USING btree (client_id);
+
+create table idempotency (
+  client_id text not null,
+  key text not null,
+  request bytea not null,
+  answer jsonb,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint idempotency_pkey PRIMARY KEY (client_id, key)
+);
+CREATE INDEX idempotency_at ON idempotency USING btree (at);
 
 create table migration (
   version integer not null,

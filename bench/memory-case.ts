@@ -93,7 +93,7 @@ function open({ kind, clients }: MemoryOrder, hashes: Buffer): Filled {
         return denied.size;
       },
       put: (n) => denied.denyToken(hashAt(hashes, n), NOW),
-      has: (tokenHash) => denied.denies({ tokenHash, clientId: 'client', issuedSeq: 1 }),
+      has: (tokenHash) => denied.denies({ tokenHash, clientId: 'client', subject: 'client', issuedAt: NOW, issuedSeq: 1 }),
     };
   }
   const make = recordMaker(clients, hashes);

@@ -7,6 +7,7 @@ import { type Administrator, ensureAdministrator } from './postgres/administrato
 import { connectionOf, ensureDatabase } from './postgres/connect.ts';
 import type { Db } from './postgres/db.ts';
 import { startEmbeddedPostgres } from './postgres/embedded.ts';
+import { forgetIdempotencyKeys } from './postgres/idempotency.ts';
 import { ensureSigningKey } from './postgres/keys.ts';
 import { migrate } from './postgres/migrate.ts';
 import { maintainPartitions } from './postgres/partitions.ts';
@@ -52,6 +53,7 @@ export async function prepareDatabase(
 /** Tables that a backup is reading are no reason not to start: partitions are made ahead, and the default one takes what has none. */
 export async function maintain(db: Db, log: Logger): Promise<void> {
   if (!(await maintainPartitions(db))) log.warn(NOT_MAINTAINED);
+  await forgetIdempotencyKeys(db);
 }
 
 async function openEmbedded(config: Config, log: Logger, onDisplaced: () => void): Promise<Database> {

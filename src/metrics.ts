@@ -91,6 +91,8 @@ export function defineNode(metrics: Metrics, node: Node, maxStalenessMs: number)
   amount('Clients in memory', 'cached_clients', ({ cachedClients }) => cachedClients);
   counter('auth_audit_comparisons_total', 'Token records in memory that were compared with PostgreSQL.', () => node.audits.comparisons);
   counter('auth_audit_mismatches_total', 'Of these, those that were not the same. An alarm.', () => by('found', node.audits.mismatches));
+  gauge('auth_feed_readers', 'Streams of the revocation feed.', () => node.feed.readers);
+  counter('auth_feed_cut_off_total', 'Streams that were ended because their reader did not keep up.', () => node.feed.cutOff);
   gauge('auth_etcd_state', '1 for the state of the connection to etcd, 0 for the others.', () =>
     STATES.map((state) => ({ labels: { state }, value: Number(node.state().etcd === state) })),
   );

@@ -11,6 +11,7 @@ import { type ChangeEntry, Unavailable } from './core/ports.ts';
 import { openSeal } from './etcd/seal.ts';
 import { openShared, type Shared } from './etcd/shared.ts';
 import { isBelowFloor } from './etcd/version.ts';
+import { Feed } from './http/feed.ts';
 import type { NodeState } from './http/health.ts';
 import { accessTokenStore, auditedToken } from './postgres/access-tokens.ts';
 import { changeLog } from './postgres/changes.ts';
@@ -18,6 +19,7 @@ import { clientAdministration, clientDirectory } from './postgres/clients.ts';
 import type { Db } from './postgres/db.ts';
 import { signingKeys } from './postgres/keys.ts';
 import { nodeRegistry } from './postgres/nodes.ts';
+import { revocationStore } from './postgres/revocations.ts';
 
 /** How often the change log is asked for what is new. */
 const FOLLOW_MS = 100;
@@ -26,9 +28,12 @@ const AUDIT_MS = 1_000;
 /** Enough to find the row; a hash is no secret, but no log needs all of it. */
 const HASH_SHOWN = 12;
 const TEND_MS = 5_000;
+/** Of the feed: docs/revocation.md promises it. */
+const HEARTBEAT_MS = 15_000;
 
 export interface Node {
   readonly memory: Memory;
+  readonly feed: Feed;
   /** `undefined`: there is no etcd */
   readonly shared: Shared | undefined;
   readonly numbers: () => MemoryNumbers;
@@ -60,7 +65,14 @@ export function openNode(
   encryptionKeys: readonly Buffer[],
   { db, followerDb, log, observer, onHistoryChanged }: NodeDeps,
 ): Node {
-  const announce = (entry: ChangeEntry) => memory.announced(entry);
+  /** Somebody waits for it, and only the log says what comes in which order. */
+  const hurry = () => {
+    if (feed.isFollowed) memory.prove().catch(() => undefined);
+  };
+  const announce = (entry: ChangeEntry) => {
+    memory.announced(entry);
+    hurry();
+  };
   const shared =
     config.etcd &&
     openShared({
@@ -69,7 +81,10 @@ export function openNode(
       epoch: () => memory.epoch(),
       now: () => memory.now(),
       log,
-      onAnnouncement: (announcement) => memory.heard(announcement),
+      onAnnouncement(announcement) {
+        memory.heard(announcement);
+        hurry();
+      },
       onAcknowledgement: (announcement, nodeId) => memory.acknowledged(announcement, nodeId),
       onWiped: () => memory.refillCache(),
       tendMs: TEND_MS,
@@ -79,6 +94,7 @@ export function openNode(
     tokens: accessTokenStore(db, announce),
     clients: clientDirectory(db),
     administration: clientAdministration(db, announce),
+    revocations: revocationStore(db, announce),
     signingKeys: signingKeys(db, encryptionKeys),
     nodes: nodeRegistry(followerDb, db),
     bus: shared?.bus,
@@ -91,13 +107,16 @@ export function openNode(
     monotonic: () => performance.now(),
     wall: () => Date.now(),
     observer,
+    onApplied: (seq) => feed.applied(seq),
     onHistoryChanged,
   });
+  const feed = new Feed({ store: memory.revocations, isFresh: () => memory.numbers().isFresh, heartbeatMs: HEARTBEAT_MS });
   const following = follow(memory, log);
   const audits: AuditCounts = { comparisons: 0, mismatches: { missing: 0, record: 0, revoked: 0, active: 0 } };
   const auditing = keepAuditing(memory, db, audits, log);
   return {
     memory,
+    feed,
     shared,
     numbers: memory.numbers,
     audits,

@@ -100,6 +100,8 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     isPublished = true;
     const close = async () => {
       clearInterval(maintenance);
+      // Streams go on for ever: their readers come back to another node.
+      node?.feed.close();
       await listener.drain(DRAIN_MS);
       await node?.close();
       await Promise.all([db.close(), followerDb.close()]);
@@ -119,12 +121,14 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, { memory, state }: Node, log: Logger): HttpDeps {
+function httpDeps(config: Config, { memory, feed, state }: Node, log: Logger): HttpDeps {
   return {
     clients: memory.clients,
     clientRecords: memory.clientRecords,
     tokens: memory.tokens,
     administration: memory.administration,
+    revocations: memory.revocations,
+    feed,
     signingKeys: memory.signingKeys,
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,

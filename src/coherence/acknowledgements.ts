@@ -42,9 +42,9 @@ export class Acknowledgements {
   }
 
   /** A node has applied a change that this one made: this very one, since a number may have been another one's in a history that was lost. */
-  acknowledged({ seq, kind, key, expiresAt }: ChangeEntry, nodeId: string): void {
-    const waiting = this.#acknowledged.get(seq);
-    if (!waiting || waiting.entry.kind !== kind || waiting.entry.key !== key || waiting.entry.expiresAt !== expiresAt) return;
+  acknowledged(entry: ChangeEntry, nodeId: string): void {
+    const waiting = this.#acknowledged.get(entry.seq);
+    if (!waiting || !isSame(waiting.entry, entry)) return;
     waiting.nodeIds.add(nodeId);
     for (const wake of this.#waiting) wake();
   }
@@ -118,4 +118,9 @@ export class Acknowledgements {
     await Promise.race([woken, this.#options.sleep(ms)]);
     this.#waiting.delete(wake);
   }
+}
+
+function isSame(a: ChangeEntry, b: ChangeEntry): boolean {
+  const issuedBefore = (entry: ChangeEntry) => ('issuedBefore' in entry ? entry.issuedBefore : undefined);
+  return a.kind === b.kind && a.key === b.key && a.expiresAt === b.expiresAt && issuedBefore(a) === issuedBefore(b);
 }

@@ -1,9 +1,10 @@
 /**
- * What has ended, as far as this node knows: tokens by their hash, clients by a cut-off in the change log. Grow-only until an entry's token
+ * What has ended, as far as this node knows: tokens by their hash, and what was issued before a cut-off. Grow-only until an entry's token
  * has expired, so entries may come twice, late or out of order, and the answer is the same (docs/coherence.md).
  */
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { TokenHash } from '../core/reference-token.ts';
+import { type CutOff, CutOffs, type Issued } from './cut-offs.ts';
 
 /** 128 bits of the SHA-256 and when the token ends, epoch seconds: five words. A Set of strings takes 100 bytes an entry, this 25 to 38. */
 const WORDS = 5;
@@ -22,7 +23,7 @@ interface Shard {
 
 export class DenySet {
   readonly #shards: Shard[] = Array.from({ length: SHARDS }, () => emptyShard(SLOTS_MIN));
-  readonly #cutOffs = new Map<string, number>();
+  readonly #cutOffs = new CutOffs();
   readonly #bytes = Buffer.alloc(32);
 
   /** Tokens that are denied by their hash. */
@@ -43,14 +44,14 @@ export class DenySet {
     if (shard.count > (shard.slots.length / WORDS) * FILLED_MAX) resize(shard, () => true);
   }
 
-  /** Ends every token of the client that was issued before this position of the change log. */
-  denyClient(clientId: string, seq: number): void {
-    this.#cutOffs.set(clientId, Math.max(seq, this.#cutOffs.get(clientId) ?? 0));
+  /** Ends all that was issued before it. */
+  cutOff(cutOff: CutOff): void {
+    this.#cutOffs.add(cutOff);
   }
 
-  denies({ tokenHash, clientId, issuedSeq }: Pick<AccessTokenRecord, 'tokenHash' | 'clientId' | 'issuedSeq'>): boolean {
-    if (issuedSeq < (this.#cutOffs.get(clientId) ?? 0)) return true;
-    const key = this.#keyOf(tokenHash);
+  denies(issued: Issued & Pick<AccessTokenRecord, 'tokenHash'>): boolean {
+    if (this.#cutOffs.end(issued)) return true;
+    const key = this.#keyOf(issued.tokenHash);
     return find(this.#shardOf(key).slots, key) >= 0;
   }
 

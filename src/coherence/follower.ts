@@ -121,12 +121,14 @@ export class Follower {
     this.#rebuilding = undefined;
   }
 
-  #apply({ seq, kind, key, expiresAt }: ChangeEntry): void {
+  #apply(entry: ChangeEntry): void {
+    const { seq, kind, key } = entry;
     for (const denied of [this.#followed.denied, this.#rebuilding]) {
-      if (kind === 'token') denied?.denyToken(key, expiresAt);
-      if (kind === 'client') denied?.denyClient(key, seq);
+      if (kind === 'token') denied?.denyToken(key, entry.expiresAt);
+      if (kind === 'client' || kind === 'subject' || kind === 'all') denied?.cutOff(entry);
     }
-    if (kind === 'client' || kind === 'client_record') this.#followed.onClient(key, seq);
+    // A client is the subject of its tokens: from here on they are to be issued as of a position behind the cut-off.
+    if (kind === 'client' || kind === 'client_record' || kind === 'subject') this.#followed.onClient(key, seq);
     if (kind === 'keys') this.#followed.onKeys();
   }
 }

@@ -12,6 +12,7 @@ import {
   type ClientAdministration,
   type ClientDirectory,
   type KnownClient,
+  type RevocationStore,
   type SigningKeys,
   Unavailable,
 } from '../core/ports.ts';
@@ -35,6 +36,7 @@ export interface MemoryOptions extends Clocks {
   readonly tokens: AccessTokenStore;
   readonly clients: ClientDirectory;
   readonly administration: ClientAdministration;
+  readonly revocations: RevocationStore;
   readonly signingKeys: SigningKeys;
   readonly nodes: NodeRegistry;
   /** `undefined`: there is none, and nodes hear from the log alone */
@@ -47,6 +49,8 @@ export interface MemoryOptions extends Clocks {
   readonly maxStalenessMs: number;
   readonly sleep: Sleep;
   readonly observer: Observer;
+  /** A look at the log has succeeded: all up to this position is applied. */
+  readonly onApplied?: ((seq: number) => void) | undefined;
   /** Once: nothing is answered from memory any more, and never will be by this node. */
   readonly onHistoryChanged: (error: Error) => void;
 }
@@ -60,6 +64,7 @@ export interface Memory {
   readonly clientRecords: ClientDirectory;
   /** Whoever is answered finds the change on this node at once. */
   readonly administration: ClientAdministration;
+  readonly revocations: RevocationStore;
   readonly signingKeys: SigningKeys;
   /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
   prove(): Promise<void>;
@@ -148,6 +153,7 @@ export function openMemory(options: MemoryOptions): Memory {
       clock = { nowMs: follower.nowMs, readAt: monotonic() };
       // By the log's clock: with one that runs ahead for a while, what is revoked would be forgotten and come back to life.
       denied.prune(turn++, follower.nowMs / 1000);
+      options.onApplied?.(follower.applied);
     },
   });
   const acknowledgements = new Acknowledgements(options);
@@ -267,6 +273,15 @@ export function openMemory(options: MemoryOptions): Memory {
       },
       delete: (...change) => settled(() => behind.delete(...change)),
       removeSecret: (...change) => settled(() => behind.removeSecret(...change)),
+    },
+    revocations: {
+      async append(...order) {
+        const result = await settled(() => options.revocations.append(...order));
+        if (result.outcome === 'ended_before') await settleBefore();
+        return result;
+      },
+      count: (target) => options.revocations.count(target),
+      list: (after, limit) => options.revocations.list(after, limit),
     },
     signingKeys: keys,
     prove: () => freshness.prove(),

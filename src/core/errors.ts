@@ -46,6 +46,8 @@ export type ProblemCode =
   | 'invalid_redirect_uri'
   | 'not_found'
   | 'conflict'
+  | 'cursor_gone'
+  | 'idempotency_key_reused'
   | 'insufficient_scope';
 
 /** A refusal on the management endpoints; becomes a problem document (RFC 9457). */

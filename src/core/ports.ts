@@ -2,6 +2,7 @@
 import type { AccessTokenRecord } from './access-token.ts';
 import type { Client, ClientSecret, ClientSettings } from './clients.ts';
 import type { TokenHash } from './reference-token.ts';
+import type { Revocation, RevocationPage, RevocationTarget } from './revocations.ts';
 import type { PublicJwk, SigningKey } from './signing-key.ts';
 
 /** Why there is no answer. A closed list, because it is counted (docs/metrics.md). */
@@ -79,6 +80,34 @@ export interface NewSecret {
   readonly expiresAt: Date | undefined;
 }
 
+/** What an `Idempotency-Key` stands for. Kept for a day. */
+export interface Once {
+  readonly key: string;
+  /** SHA-256 of all that was asked for */
+  readonly request: Buffer;
+}
+
+/** `nothing`: no such token or client is there; `other_request`: the key was used for another request */
+export type RevocationOutcome =
+  | { readonly outcome: 'ended' | 'ended_before'; readonly revocation: Revocation; readonly epoch: string }
+  | { readonly outcome: 'nothing' | 'other_request' };
+
+/** Each call is one transaction with its change-log and audit rows, or nothing. */
+export interface RevocationStore {
+  /**
+   * Ends the tokens by one row, whatever their number. Who repeats a request, or ends what had ended, hears of the first time.
+   */
+  append(
+    order: { readonly target: RevocationTarget; readonly reason: string | undefined },
+    actor: Actor,
+    once: Once | undefined,
+  ): Promise<RevocationOutcome>;
+  /** How many tokens are alive that it would end. Takes the time that counting takes. */
+  count(target: RevocationTarget): Promise<number>;
+  /** Those after a position that could still end something alive. Fewer than `limit` may be followed by more: see {@link RevocationPage.readTo} */
+  list(after: number, limit: number): Promise<RevocationPage>;
+}
+
 export interface AccessTokenStore {
   /** Resolves once the record is durable. */
   insert(record: AccessTokenRecord): Promise<void>;
@@ -98,8 +127,10 @@ export type ChangeEntry = {
   readonly expiresAt: number;
 } & (
   | { readonly kind: 'token'; readonly key: TokenHash }
-  /** `client`: all its tokens issued before `seq` end, and its record changed. `client_record`: its record changed. */
-  | { readonly kind: 'client' | 'client_record'; readonly key: string }
+  /** What was issued before `seq` ends, or before the second `issuedBefore`: of a client, whose record may have changed; of a subject; of all, by time only. */
+  | { readonly kind: 'client' | 'subject' | 'all'; readonly key: string; readonly issuedBefore?: number | undefined }
+  /** The client's record changed. */
+  | { readonly kind: 'client_record'; readonly key: string }
   | { readonly kind: 'keys'; readonly key: string }
 );
 

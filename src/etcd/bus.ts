@@ -31,7 +31,7 @@ const KEY_BYTES_MAX = 512;
 const VALUE_BYTES_MAX = 4_096;
 const ANNOUNCED = 'change';
 const ACKNOWLEDGED = 'acknowledgement';
-const KINDS: ReadonlySet<string> = new Set<ChangeEntry['kind']>(['token', 'client', 'client_record', 'keys']);
+const KINDS: ReadonlySet<string> = new Set<ChangeEntry['kind']>(['token', 'client', 'client_record', 'keys', 'subject', 'all']);
 
 export function openBus({ etcd, writer, seal, prefix, now, onAnnouncement, onAcknowledgement, onIgnored, onGap }: BusOptions): Bus & {
   close(): void;
@@ -74,21 +74,35 @@ export function openBus({ etcd, writer, seal, prefix, now, onAnnouncement, onAck
 
 function written({ epoch, from, entry }: Announcement, by: string | undefined, seal: Seal): string {
   const { seq, kind, key, expiresAt } = entry;
+  const issuedBefore = issuedBeforeOf(entry);
   const mac = seal.authenticate(by === undefined ? ANNOUNCED : ACKNOWLEDGED, partsOf({ epoch, from, entry }, by));
-  return JSON.stringify({ epoch, from, seq, kind, key, expires_at: expiresAt, by, mac });
+  return JSON.stringify({ epoch, from, seq, kind, key, expires_at: expiresAt, issued_before: issuedBefore, by, mac });
 }
 
 function read(value: string, by: string | undefined, seal: Seal): Announcement | undefined {
-  const { epoch, from, seq, kind, key, expires_at: expiresAt, mac } = parse(value);
+  const { epoch, from, seq, kind, key, expires_at: expiresAt, issued_before: issuedBefore, mac } = parse(value);
   const isText = [epoch, from, kind, key, mac].every((member) => typeof member === 'string');
   if (!isText || !Number.isSafeInteger(seq) || !Number.isFinite(expiresAt) || !KINDS.has(kind as string)) return undefined;
-  const announcement = { epoch, from, entry: { seq, kind, key, expiresAt } } as Announcement;
+  if (issuedBefore !== undefined && !Number.isSafeInteger(issuedBefore)) return undefined;
+  const announcement = {
+    epoch,
+    from,
+    entry: { seq, kind, key, expiresAt, ...(issuedBefore !== undefined && { issuedBefore }) },
+  } as Announcement;
   const isAuthentic = seal.isAuthentic(by === undefined ? ANNOUNCED : ACKNOWLEDGED, partsOf(announcement, by), mac as string);
   return isAuthentic ? announcement : undefined;
 }
 
-function partsOf({ epoch, from, entry: { seq, kind, key, expiresAt } }: Announcement, by: string | undefined): string[] {
-  return [epoch, from, String(seq), kind, key, String(expiresAt), ...(by === undefined ? [] : [by])];
+/** Without a second they are what servers without bulk revocations write and read. */
+function partsOf({ epoch, from, entry }: Announcement, by: string | undefined): string[] {
+  const { seq, kind, key, expiresAt } = entry;
+  const issuedBefore = issuedBeforeOf(entry);
+  const more = [...(issuedBefore === undefined ? [] : [String(issuedBefore)]), ...(by === undefined ? [] : [by])];
+  return [epoch, from, String(seq), kind, key, String(expiresAt), ...more];
+}
+
+function issuedBeforeOf(entry: ChangeEntry): number | undefined {
+  return 'issuedBefore' in entry ? entry.issuedBefore : undefined;
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {

@@ -18,6 +18,14 @@ export function answer(body: string, contentType: string, status = 200, headers:
   return new FastResponse(body, { status, headers: { ...SAFE, ...caching, 'content-type': contentType, ...headers } });
 }
 
+/** A body that goes on (WHATWG HTML §9.2); a proxy in front must not hold it back. */
+export function eventStream(body: ReadableStream<Uint8Array>): Response {
+  return new FastResponse(body, {
+    status: 200,
+    headers: { ...SAFE, 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' },
+  });
+}
+
 export function empty(status: number, headers: Headers = {}): Response {
   return new FastResponse(null, { status, headers: { ...SAFE, ...NO_STORE, ...headers } });
 }

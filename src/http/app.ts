@@ -5,17 +5,19 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
+import { type ClientAdministration, type ClientDirectory, type RevocationStore, Unavailable } from '../core/ports.ts';
 import type { SigningAlg } from '../core/signing-key.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { clientRoutes } from './clients.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
+import type { Feed } from './feed.ts';
 import { live, type NodeState, ready } from './health.ts';
 import { introspectEndpoint } from './introspect.ts';
 import { jwks } from './jwks.ts';
 import { metadata } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
+import { revocationRoutes } from './revocations.ts';
 import { revokeEndpoint } from './revoke.ts';
 import type { FailureThrottle } from './throttle.ts';
 import { tokenEndpoint } from './token.ts';
@@ -32,6 +34,8 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly ready: () => Promise<void>;
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
+  readonly revocations: RevocationStore;
+  readonly feed: Feed;
   readonly signingAlg: SigningAlg;
   readonly throttle: FailureThrottle;
   readonly trustedProxies: BlockList | undefined;
@@ -70,6 +74,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/revoke', style: 'oauth', answer: revokeEndpoint },
   { method: 'GET', path: '/jwks', style: 'oauth', answer: jwks },
   ...clientRoutes,
+  ...revocationRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

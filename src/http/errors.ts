@@ -36,6 +36,8 @@ const PROBLEM_STATUS: Record<ProblemCode, number> = {
   insufficient_scope: 403,
   not_found: 404,
   conflict: 409,
+  cursor_gone: 410,
+  idempotency_key_reused: 422,
 };
 
 const HTTP_CODE: Record<HttpError['status'], string> = {
@@ -56,8 +58,10 @@ const TITLES: Readonly<Record<number, string>> = {
   405: 'Method Not Allowed',
   406: 'Not Acceptable',
   409: 'Conflict',
+  410: 'Gone',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
   429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',

@@ -23,6 +23,8 @@ const JWT_TYPE = 'application/jwt';
 const OFFERED = [JSON_TYPE, SIGNED_TYPE, JWT_TYPE];
 
 const STRICT = 'consistency=strict';
+/** Who may read the feed of revocations. */
+const FEED_SCOPES = new Set(['auth:revocations:read', 'auth:revocations']);
 
 interface Caller extends IntrospectionCaller {
   /** how long this caller may keep an active answer */
@@ -42,7 +44,7 @@ export async function introspectEndpoint(started: Call, deps: HttpDeps): Promise
   if (type === undefined) throw new HttpError(406, `the answer can be ${OFFERED.join(', ')}`, { vary: 'Accept' });
   const active = await introspect(token, caller, call.now, deps.tokens);
   const applied = isStrict ? { 'preference-applied': STRICT } : {};
-  const headers = { vary: 'Accept', ...applied, ...caching(active, caller, call.now) };
+  const headers = { vary: 'Accept', ...applied, ...caching(active, caller, call.now), ...feedCaching(active, caller, call.now) };
   switch (type) {
     case SIGNED_TYPE:
       return answer(await signedIntrospectionResponse(active, caller, call.now, deps), SIGNED_TYPE, 200, headers);
@@ -81,6 +83,12 @@ async function identify(call: Call, params: ReadonlyMap<string, string>, type: s
   // The issuer is nobody's resource but this server's: else who may make clients could see every token without an audience of its own.
   const resources = client.resources.filter((resource) => resource !== deps.issuer);
   return { clientId: client.id, scope: client.scope, resources, maxAgeSeconds: client.introspectionMaxAgeSeconds };
+}
+
+/** How long a caller may keep an active answer that follows the feed of revocations, and looks there each time (docs/revocation.md). */
+function feedCaching(active: ActiveToken | undefined, caller: Caller, now: number): Readonly<Record<string, string>> {
+  if (!active || !caller.scope.some((scope) => FEED_SCOPES.has(scope))) return {};
+  return { 'auth-feed-max-age': String(active.record.expiresAt - now) };
 }
 
 /** `no-store`, unless the calling client may keep an active answer; never beyond the token's end. */

@@ -59,14 +59,19 @@ async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
   });
 }
 
+const CUTS_OFF = 'case when c.issued_before is null then c.seq > t.issued_seq else c.issued_before > t.issued_at end';
+/** Whether a cut-off has ended the token of row `t`. */
+export const IS_CUT_OFF = `(exists (select from change c where c.kind = 'client' and c.key = t.client_id and ${CUTS_OFF})
+  or exists (select from change c where c.kind = 'subject' and c.key = t.subject and ${CUTS_OFF})
+  or exists (select from change c where c.kind = 'all' and c.key = '' and ${CUTS_OFF}))`;
+
 /** Row and revocations in one statement, so from one snapshot. */
 async function find(db: Db, tokenHash: TokenHash, now: number, name = 'find-access-token'): ReturnType<AccessTokenStore['find']> {
   const [row] = await db.query<AccessTokenRow>({
     name,
     text: `select t.jti, t.client_id, t.subject, t.scope, t.audience, t.claims, t.issued_seq,
         extract(epoch from t.issued_at)::bigint as issued_at, extract(epoch from t.expires_at)::bigint as expires_at,
-        exists (select from change c where c.kind = 'token' and c.key = $2)
-          or exists (select from change c where c.kind = 'client' and c.key = t.client_id and c.seq > t.issued_seq) as revoked
+        exists (select from change c where c.kind = 'token' and c.key = $2) or ${IS_CUT_OFF} as revoked
       from access_token t where t.token_hash = $1 and t.expires_at > to_timestamp($3)`,
     values: [Buffer.from(tokenHash, 'base64url'), tokenHash, now],
   });

@@ -8,7 +8,8 @@ export type AuditAction =
   | 'client.delete'
   | 'client.secret.add'
   | 'client.secret.remove'
-  | 'keys.create';
+  | 'keys.create'
+  | 'revocation.add';
 
 /** @param detail without secrets: names of what changed, ids */
 export async function writeAudit(

@@ -6,6 +6,12 @@ import type { Db, Queries } from './db.ts';
 
 export type ChangeKind = ChangeEntry['kind'];
 
+export interface CutOffDetail {
+  /** epoch seconds; `undefined`: what was issued before the entry */
+  readonly issuedBefore?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
 /** Is told what was appended to the log, once that is durable and before whoever did it is answered. */
 export type Announce = (entry: ChangeEntry) => void;
 
@@ -16,29 +22,38 @@ const KEPT = '10 minutes';
  * Appends one entry and takes the counter's row lock until the commit: to be the last statement of a transaction but the audit's. It is kept until the
  * last token that a client may have been given by then has expired, by the database's clock as all that reads it.
  *
- * @param key what `kind` speaks of: a client id, a key id
+ * @param key what `kind` speaks of: a client id, a subject, a key id
  */
-export async function appendChange(tx: Queries, kind: Exclude<ChangeKind, 'token'>, key: string): Promise<ChangeEntry> {
+export async function appendChange(
+  tx: Queries,
+  kind: Exclude<ChangeKind, 'token'>,
+  key: string,
+  { issuedBefore, reason }: CutOffDetail = {},
+): Promise<ChangeEntry> {
   const [row] = await tx.query<{ seq: number; expires_at: number }>({
     name: 'append-change',
     text: `with next as (update change_log set last_seq = last_seq + 1 returning last_seq)
-      insert into change (seq, kind, key, expires_at)
-      select last_seq, $1, $2, date_trunc('second', clock_timestamp()) + $3 * interval '1 s' from next
+      insert into change (seq, kind, key, expires_at, issued_before, reason)
+      select last_seq, $1, $2, date_trunc('second', coalesce(to_timestamp($4), clock_timestamp())) + $3 * interval '1 s', to_timestamp($4), $5 from next
       returning seq, extract(epoch from expires_at)::bigint as expires_at`,
-    values: [kind, key, ACCESS_TOKEN_TTL_MAX_SECONDS + 1],
+    values: [kind, key, ACCESS_TOKEN_TTL_MAX_SECONDS + 1, issuedBefore, reason],
   });
   if (!row) throw new Error('the change log has no counter row');
-  return { seq: row.seq, kind, key, expiresAt: row.expires_at };
+  return { seq: row.seq, kind, key, expiresAt: row.expires_at, ...(issuedBefore !== undefined && { issuedBefore }) } as ChangeEntry;
 }
 
 /** Appends that a token has ended, unless that is there: whoever says it again and again must not make the log grow. */
-export async function appendRevocation(db: Db, { tokenHash, expiresAt }: AccessTokenRecord): Promise<ChangeEntry | undefined> {
+export async function appendRevocation(
+  db: Queries,
+  { tokenHash, expiresAt, jti }: Pick<AccessTokenRecord, 'tokenHash' | 'expiresAt' | 'jti'>,
+  reason?: string,
+): Promise<ChangeEntry | undefined> {
   const [row] = await db.query<{ seq: number }>({
     name: 'append-revocation',
     text: `with next as (
         update change_log set last_seq = last_seq + 1 where not exists (select from change where kind = 'token' and key = $1) returning last_seq)
-      insert into change (seq, kind, key, expires_at) select last_seq, 'token', $1, to_timestamp($2) from next returning seq`,
-    values: [tokenHash, expiresAt],
+      insert into change (seq, kind, key, expires_at, jti, reason) select last_seq, 'token', $1, to_timestamp($2), $3, $4 from next returning seq`,
+    values: [tokenHash, expiresAt, jti, reason],
   });
   return row && { seq: row.seq, kind: 'token', key: tokenHash, expiresAt };
 }
@@ -68,6 +83,7 @@ interface ChangeRow {
   readonly kind: ChangeKind;
   readonly key: string;
   readonly expires_at: number;
+  readonly issued_before: number | null;
 }
 
 /**
@@ -89,7 +105,8 @@ const readChanges = (proof: typeof CONFIRMED | typeof AS_IT_IS) => `with proof a
     (select ${ENTRY} from change where seq = $1) as before,
     (select ${ENTRY} from change where seq = least(l.last_seq, $1::bigint + $2)) as tail,
     pg_is_in_recovery() as is_standby, current_setting('synchronous_standby_names') <> '' as is_synchronous,
-    c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at
+    c.seq, c.kind, c.key, extract(epoch from c.expires_at)::bigint as expires_at,
+    extract(epoch from c.issued_before)::bigint as issued_before
   from proof cross join change_log l left join change c
     on c.seq > $1 and c.seq <= $1::bigint + $2 and c.expires_at > clock_timestamp() - interval '${KEPT}'
   order by c.seq`;
@@ -110,8 +127,10 @@ export function changeLog(db: Queries): ChangeLog {
       if (!first) throw new Error('the change log has no counter row');
       // What a standby has not heard of yet it does not know to be missing.
       if (first.is_standby) throw new Unavailable('this PostgreSQL is a standby: it cannot say that it is up to date');
-      const entries = rows.flatMap(({ seq, kind, key, expires_at }) =>
-        seq === null ? [] : [{ seq, kind, key, expiresAt: expires_at } as ChangeEntry],
+      const entries = rows.flatMap(({ seq, kind, key, expires_at, issued_before }) =>
+        seq === null
+          ? []
+          : [{ seq, kind, key, expiresAt: expires_at, ...(issued_before !== null && { issuedBefore: issued_before }) } as ChangeEntry],
       );
       return {
         epoch: first.epoch,

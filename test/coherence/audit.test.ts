@@ -20,6 +20,7 @@ function nodeOn(stores: MemoryStores, more: Partial<MemoryOptions> = {}): Memory
     tokens: own.tokens,
     clients: stores.directory,
     administration: own.administration,
+    revocations: own.revocations,
     signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
     nodes: memoryNodes(() => 0),
     nodeId: randomUUID(),

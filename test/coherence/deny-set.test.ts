@@ -5,7 +5,13 @@ import { DenySet } from '../../src/coherence/deny-set.ts';
 import { type AccessToken, hashToken, type TokenHash } from '../../src/core/reference-token.ts';
 
 const hashOf = (n: number): TokenHash => hashToken(`token ${n}` as AccessToken);
-const tokenOf = (n: number, clientId = 'client', issuedSeq = 10) => ({ tokenHash: hashOf(n), clientId, issuedSeq });
+const tokenOf = (n: number, clientId = 'client', issuedSeq = 10) => ({
+  tokenHash: hashOf(n),
+  clientId,
+  subject: 'subject',
+  issuedAt: 1_000,
+  issuedSeq,
+});
 const KEPT_SECONDS = 600;
 const SHARDS = 64;
 
@@ -15,13 +21,44 @@ function pruneAll(denied: DenySet, now: number): void {
 
 test('a client-wide cut-off ends what was issued before it, and stays at its highest whatever the order', () => {
   const denied = new DenySet();
-  denied.denyClient('client', 20);
-  denied.denyClient('client', 15);
+  denied.cutOff({ kind: 'client', key: 'client', seq: 20, expiresAt: 9_000 });
+  denied.cutOff({ kind: 'client', key: 'client', seq: 15, expiresAt: 9_000 });
   assert.deepEqual(
     [19, 20, 21].map((issuedSeq) => denied.denies(tokenOf(1, 'client', issuedSeq))),
     [true, false, false],
   );
   assert.equal(denied.denies(tokenOf(1, 'another', 1)), false);
+});
+
+const CUT_OFFS = [
+  ['of a subject', { kind: 'subject', key: 'subject' }, { subject: 'another' }],
+  ['of a client', { kind: 'client', key: 'client' }, { clientId: 'another' }],
+  ['of all', { kind: 'all', key: '' }, undefined],
+] as const;
+
+for (const [what, of, spared] of CUT_OFFS) {
+  test(`a cut-off ${what} by the second of issue ends what was issued before that second, and stays at its highest`, () => {
+    const denied = new DenySet();
+    for (const issuedBefore of [1_001, 999]) denied.cutOff({ ...of, seq: 2, expiresAt: 9_000, issuedBefore });
+    const verdict = (token: object) => denied.denies({ ...tokenOf(1), ...token });
+    // The position says nothing here: what was issued after the entry, with an old time, has ended as well.
+    assert.deepEqual(
+      [1_000, 1_001].map((issuedAt) => verdict({ issuedAt })),
+      [true, false],
+    );
+    assert.equal(verdict({ issuedSeq: 1, issuedAt: 1_001 }), false);
+    if (spared) assert.equal(verdict(spared), false);
+  });
+}
+
+test('a cut-off of a subject by position ends what was issued before it, of all its clients', () => {
+  const denied = new DenySet();
+  denied.cutOff({ kind: 'subject', key: 'subject', seq: 20, expiresAt: 9_000 });
+  assert.deepEqual(
+    [19, 20].map((issuedSeq) => denied.denies(tokenOf(1, 'whichever', issuedSeq))),
+    [true, false],
+  );
+  assert.equal(denied.denies({ ...tokenOf(1), subject: 'client' }), false);
 });
 
 test('any order, twice, late: the same as a Set (grow-only)', () => {

@@ -6,6 +6,7 @@ import { type Memory, type MemoryOptions, openMemory } from '../../src/coherence
 import { type AccessTokenStore, type ChangeLog, type ClientDirectory, Unavailable } from '../../src/core/ports.ts';
 import { accessTokenContract } from '../contracts/access-tokens.ts';
 import { changeLogContract } from '../contracts/change-log.ts';
+import { revocationContract } from '../contracts/revocations.ts';
 import { ACTOR, NOW, newSecret, settings, tokenRecord } from '../contracts/stores.ts';
 import { memoryNodes } from '../support/memory-nodes.ts';
 import { type MemoryStores, memoryStores } from '../support/memory-stores.ts';
@@ -26,6 +27,7 @@ function nodeOn(stores: MemoryStores, { find = stores.tokens.find, time = { ms: 
     tokens: { ...own.tokens, find },
     clients: stores.directory,
     administration: own.administration,
+    revocations: own.revocations,
     signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
     nodes: memoryNodes(() => time.ms),
     nodeId: randomUUID(),
@@ -71,14 +73,14 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 describe('a node is a store like the one behind it', () => {
   const open = async () => {
     const stores = memoryStores();
-    const { tokens, findStrictly, administration } = nodeOn(stores);
+    const { tokens, findStrictly, administration, revocations } = nodeOn(stores);
     const rest = {
       directory: stores.directory,
       log: stores.log,
       changes: async () => [...stores.changes],
       audits: async () => [...stores.audits],
     };
-    return { tokens, findStrictly, administration, ...rest, close: async () => undefined };
+    return { tokens, findStrictly, administration, revocations, ...rest, close: async () => undefined };
   };
   accessTokenContract(open);
   accessTokenContract(async () => {
@@ -86,6 +88,7 @@ describe('a node is a store like the one behind it', () => {
     return { ...stores, tokens: { ...stores.tokens, find: findStrictly } };
   });
   changeLogContract(open);
+  revocationContract(open);
 });
 
 test('what is in memory is answered without the store, until the proof is too old (DR5)', async () => {

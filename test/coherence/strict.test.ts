@@ -271,6 +271,33 @@ test('whoever disables a client again is not answered before the first one could
   assert.deepEqual([first.isOver, again.isOver], [true, true]);
 });
 
+for (const target of [
+  { kind: 'client', key: 'billing', issuedBefore: undefined },
+  { kind: 'subject', key: 'billing', issuedBefore: undefined },
+  { kind: 'all', key: '', issuedBefore: NOW + 1 },
+] as const) {
+  test(`a bulk revocation, ${target.kind}, is answered when the other nodes have applied it, and a repeated one not before that`, async () => {
+    const { clock, stores, open, issued } = cluster();
+    await stores.administration.insert('billing', settings(), undefined, ACTOR);
+    const [a, b] = [open('a'), open('b')];
+    for (const node of [a, b]) await node.follow();
+    const record = await issued({ issuedSeq: stores.changes.length });
+    assert.equal((await b.tokens.find(record.tokenHash, NOW))?.revoked, false);
+    const once = { key: 'k', request: Buffer.from('r') };
+    const end = (node: Memory) => watch(node.revocations.append({ target, reason: undefined }, ACTOR, once));
+    const first = end(a);
+    await clock.pass(5);
+    const again = end(b);
+    await clock.pass(50);
+    assert.equal(first.isOver, false);
+    assert.equal((await a.tokens.find(record.tokenHash, NOW))?.revoked, true);
+    for (const node of [a, b]) await node.follow();
+    await clock.pass(50);
+    assert.deepEqual([first.isOver, again.isOver], [true, true]);
+    assert.equal((await b.tokens.find(record.tokenHash, NOW))?.revoked, true);
+  });
+}
+
 test('who has to be waited for cannot be said: the revocation is durable, and nobody is told that it is done', async () => {
   const { clock, table, open, issued } = cluster();
   const a = open('a', { nodes: { ...table, live: () => Promise.reject(new Unavailable('away')) } });

@@ -10,6 +10,7 @@ import {
   type ClientAdministration,
   type ClientDirectory,
   type NewSecret,
+  type RevocationStore,
   Unavailable,
 } from '../../src/core/ports.ts';
 import { hashToken, mintReferenceToken } from '../../src/core/reference-token.ts';
@@ -20,6 +21,7 @@ export interface Stores {
   readonly directory: ClientDirectory;
   readonly administration: ClientAdministration;
   readonly tokens: AccessTokenStore;
+  readonly revocations: RevocationStore;
   readonly log: ChangeLog;
   /** the change log, in its order */
   changes(): Promise<readonly Change[]>;

@@ -3,6 +3,7 @@ import { describe } from 'node:test';
 import { generateSigningKey, SIGNING_ALGS, type SigningKey } from '../../src/core/signing-key.ts';
 import { accessTokenContract } from '../contracts/access-tokens.ts';
 import { clientContract } from '../contracts/clients.ts';
+import { revocationContract } from '../contracts/revocations.ts';
 import { signingKeysContract } from '../contracts/signing-keys.ts';
 import type { OpenStores } from '../contracts/stores.ts';
 import { memorySigningKeys, memoryStores } from '../support/memory-stores.ts';
@@ -15,6 +16,7 @@ const open: OpenStores = async () => {
 describe('in memory', () => {
   accessTokenContract(open);
   clientContract(open);
+  revocationContract(open);
   signingKeysContract(async () => {
     const keys = await Promise.all(SIGNING_ALGS.map(generateSigningKey));
     const newestFirst = keys.toReversed() as [SigningKey, ...SigningKey[]];

@@ -97,6 +97,28 @@ describe('etcd between nodes', NEEDS_ETCD, () => {
     assert.ok(found.lease, 'leased');
   });
 
+  test('a cut-off by time reaches the other node with its second, and another second is not believed', async () => {
+    const [a, b] = [await open(), await open()];
+    const plain = change(45, 'somebody');
+    const sent = { ...plain, entry: { ...plain.entry, kind: 'subject' as const, issuedBefore: 1_799_999_000 } };
+    await until(async () => {
+      a.bus.publish(sent);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return b.announced.length > 0;
+    }, 10_000);
+    assert.deepEqual(b.announced[0], sent);
+    const value = JSON.parse(await etcd.control('get', '/auth/changes/45', '--print-value-only'));
+    const [heard, ignored] = [b.announced.length, b.counts.ignored];
+    for (const forged of [
+      { ...value, issued_before: 1 },
+      { ...value, issued_before: undefined },
+      { ...value, issued_before: '1799999000' },
+    ])
+      await etcd.control('put', '/auth/changes/45', JSON.stringify(forged));
+    await until(() => b.counts.ignored >= ignored + 3, 5_000);
+    assert.equal(b.announced.length, heard);
+  });
+
   test('what no node of ours wrote is ignored and counted: junk, another key, another place, another name', async () => {
     const [a, b] = [await open(), await open()];
     const other = await open({ seal: openSeal([randomBytes(32)], ISSUER) });

@@ -45,6 +45,7 @@ const open: OpenStores = async () => {
     directory: turning(ports.clients),
     administration: turning(ports.administration),
     tokens: turning(ports.tokens),
+    revocations: turning(ports.revocations),
     log: turning(ports.log),
     changes: async () => [...postgres.stores.changes],
     audits: async () => [...postgres.stores.audits],

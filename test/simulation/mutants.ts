@@ -109,14 +109,12 @@ const LOG: readonly Mutant[] = [
   },
   {
     name: 'a cut-off goes back',
-    edits: [
-      ['deny-set', 'this.#cutOffs.set(clientId, Math.max(seq, this.#cutOffs.get(clientId) ?? 0));', 'this.#cutOffs.set(clientId, seq);'],
-    ],
+    edits: [['cut-offs', 'marks.set(key, Math.max(to, marks.get(key) ?? 0));', 'marks.set(key, to);']],
     seed: 18,
   },
   {
     name: 'a cut-off ends what was issued knowing of it',
-    edits: [['deny-set', 'if (issuedSeq < (this.#cutOffs', 'if (issuedSeq <= (this.#cutOffs']],
+    edits: [['cut-offs', 'issuedSeq < (this.seqs', 'issuedSeq <= (this.seqs']],
     seed: 1,
   },
   {

@@ -9,6 +9,7 @@ import {
   type ChangeLog,
   type ClientAdministration,
   type ClientDirectory,
+  type RevocationStore,
   Unavailable,
 } from '../../src/core/ports.ts';
 import { type MemoryStores, memoryStores } from '../support/memory-stores.ts';
@@ -39,6 +40,7 @@ export interface PostgresPorts {
   readonly tokens: AccessTokenStore;
   readonly clients: ClientDirectory;
   readonly administration: ClientAdministration;
+  readonly revocations: RevocationStore;
   readonly nodes: NodeRegistry;
 }
 
@@ -53,7 +55,7 @@ export class Postgres {
   readonly #network: Network;
   readonly #options: PostgresOptions;
   readonly #table: NodeTable;
-  readonly #own: Pick<MemoryStores, 'administration' | 'tokens'>;
+  readonly #own: Pick<MemoryStores, 'administration' | 'tokens' | 'revocations'>;
   #state: 'running' | 'frozen' | 'down' = 'running';
   /** what came while it was frozen */
   readonly #queue: (() => void)[] = [];
@@ -99,7 +101,7 @@ export class Postgres {
     const { stores } = this;
     const read = <T>(what: string, ms: number, run: () => T) => this.#call(process, what, ms, run, undefined);
     const write = <T>(what: string, run: () => T, ms = REQUEST_MS) => this.#call(process, what, ms, run, announce);
-    const { tokens, administration } = this.#own;
+    const { tokens, administration, revocations } = this.#own;
     const known = new Set<string>();
     return {
       log: { read: (after, count) => read('read-changes', FOLLOWER_MS, () => this.#readLog(after, count)) },
@@ -116,6 +118,11 @@ export class Postgres {
         delete: (...given) => write('delete-client', () => administration.delete(...given)),
         addSecret: (...given) => write('add-secret', () => administration.addSecret(...given)),
         removeSecret: (...given) => write('remove-secret', () => administration.removeSecret(...given)),
+      },
+      revocations: {
+        append: (...given) => write('revoke-many', () => revocations.append(...given)),
+        count: (target) => read('count-tokens', REQUEST_MS, () => revocations.count(target)),
+        list: (...given) => read('list-revocations', REQUEST_MS, () => revocations.list(...given)),
       },
       nodes: {
         renew: async (node, leaseMs) => {

@@ -13,15 +13,18 @@ import type {
   ClientAdministration,
   ClientDirectory,
   NewSecret,
+  RevocationStore,
   SigningKeys,
 } from '../../src/core/ports.ts';
 import type { TokenHash } from '../../src/core/reference-token.ts';
+import type { Revocation } from '../../src/core/revocations.ts';
 import { publicJwk, type SigningKey } from '../../src/core/signing-key.ts';
 
 export interface Change {
   readonly seq: number;
   readonly kind: string;
   readonly key: string;
+  readonly issuedBefore?: number | undefined;
 }
 
 export type Announce = (entry: ChangeEntry) => void;
@@ -37,9 +40,10 @@ export interface MemoryStores {
   readonly directory: ClientDirectory;
   readonly administration: ClientAdministration;
   readonly tokens: AccessTokenStore;
+  readonly revocations: RevocationStore;
   readonly log: ChangeLog;
   /** For one node, which is told what it has changed. */
-  connect(announce: Announce): Pick<MemoryStores, 'administration' | 'tokens'>;
+  connect(announce: Announce): Pick<MemoryStores, 'administration' | 'tokens' | 'revocations'>;
   /** what was issued, by its hash */
   readonly issued: ReadonlyMap<TokenHash, AccessTokenRecord>;
   readonly changes: readonly Change[];
@@ -59,6 +63,7 @@ export interface MemoryStoresOptions {
 /** Epoch seconds: long after everything that tests issue. */
 const LATE = 4_000_000_000;
 const EPOCH = Date.UTC(2027, 0, 15, 8);
+const HISTORY = '11111111-1111-4111-8111-111111111111';
 
 /** What ended so long ago is not in the log any more. */
 const KEPT_SECONDS = 600;
@@ -77,12 +82,15 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
   /** the same; what only this very entry has */
   const marks: string[] = [];
   const revoked = new Set<string>();
-  const append = (kind: string, key: string, expiresAt: number): ChangeEntry => {
-    changes.push({ seq: changes.length + 1, kind, key });
+  const reasons = new Map<number, { readonly reason: string | undefined; readonly jti?: string; readonly at: Date }>();
+  const kept = new Map<string, { readonly request: Buffer; readonly seq: number | undefined }>();
+  const append = (kind: string, key: string, expiresAt: number, issuedBefore?: number): ChangeEntry => {
+    const second = issuedBefore === undefined ? {} : { issuedBefore };
+    changes.push({ seq: changes.length + 1, kind, key, ...second });
     expiries.push(expiresAt);
     marks.push(`${kind} ${key} ${++moments}`);
     if (kind === 'token') revoked.add(key);
-    return { seq: changes.length, kind, key, expiresAt } as ChangeEntry;
+    return { seq: changes.length, kind, key, expiresAt, ...second } as ChangeEntry;
   };
 
   type Commit = (actor: Actor, action: string, kind: string, target: string) => void;
@@ -146,6 +154,13 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
     },
   });
 
+  function hasEnded({ tokenHash, clientId, subject, issuedSeq, issuedAt }: AccessTokenRecord): boolean {
+    const keys: Readonly<Record<string, string>> = { client: clientId, subject, all: '' };
+    const cutsOff = ({ kind, key, seq, issuedBefore }: Change) =>
+      keys[kind] === key && (issuedBefore === undefined ? seq > issuedSeq : issuedBefore > issuedAt);
+    return revoked.has(tokenHash) || changes.some(cutsOff);
+  }
+
   const tokensOf = (announce: Announce): AccessTokenStore => ({
     async insert(record) {
       issued.set(record.tokenHash, structuredClone(record));
@@ -153,14 +168,65 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
     async find(tokenHash, now) {
       const record = issued.get(tokenHash);
       if (!record || record.expiresAt <= now) return undefined;
-      const cutsOff = ({ kind, key, seq }: Change) => kind === 'client' && key === record.clientId && seq > record.issuedSeq;
-      return { record, revoked: revoked.has(tokenHash) || changes.some(cutsOff) };
+      return { record, revoked: hasEnded(record) };
     },
     async revoke({ tokenHash, expiresAt }) {
       if (revoked.has(tokenHash)) return undefined;
       const entry = append('token', tokenHash, expiresAt);
       announce(entry);
+      reasons.set(entry.seq, { reason: undefined, jti: issued.get(tokenHash)?.jti ?? '', at: moment() });
       return entry;
+    },
+  });
+
+  const revocationOf = (seq: number): Revocation => {
+    const { kind, key, issuedBefore } = changes[seq - 1] as Change;
+    const { reason, jti, at = new Date(EPOCH) } = reasons.get(seq) ?? {};
+    return { seq, kind: kind as Revocation['kind'], key, jti, issuedBefore, reason, at, expiresAt: expiries[seq - 1] ?? 0 };
+  };
+  const revocationsOf = (announce: Announce): RevocationStore => ({
+    async append({ target, reason }, actor, once) {
+      const name = JSON.stringify([actor.clientId, once?.key]);
+      const before = once && kept.get(name);
+      if (before && !before.request.equals(once.request)) return { outcome: 'other_request' };
+      let isNew = false;
+      const end = (): number | undefined => {
+        const record = target.kind === 'token' ? issued.get(target.tokenHash) : undefined;
+        if (target.kind === 'token' ? !record || record.expiresAt <= nowMs() / 1000 : target.kind === 'client' && !clients.has(target.key))
+          return undefined;
+        audits.push({ action: 'revocation.add', target: record?.jti ?? '', actor: actor.clientId, address: actor.address });
+        if (target.kind === 'token' && revoked.has(target.tokenHash))
+          return changes.find(({ kind, key }) => kind === 'token' && key === target.tokenHash)?.seq;
+        isNew = true;
+        const entry =
+          target.kind === 'token'
+            ? append('token', target.tokenHash, record?.expiresAt ?? 0)
+            : append(target.kind, target.key, LATE, target.issuedBefore);
+        reasons.set(entry.seq, { reason, ...(record && { jti: record.jti }), at: moment() });
+        announce(entry);
+        return entry.seq;
+      };
+      const seq = before ? before.seq : end();
+      if (once && !before) kept.set(name, { request: once.request, seq });
+      return seq === undefined
+        ? { outcome: 'nothing' }
+        : { outcome: isNew ? 'ended' : 'ended_before', revocation: revocationOf(seq), epoch: HISTORY };
+    },
+    async count(target) {
+      const isMeant = ({ tokenHash, clientId, subject, issuedAt }: AccessTokenRecord) => {
+        if (target.kind === 'token') return tokenHash === target.tokenHash;
+        if (issuedAt >= (target.issuedBefore ?? Number.POSITIVE_INFINITY)) return false;
+        return target.kind === 'all' || target.key === (target.kind === 'client' ? clientId : subject);
+      };
+      return [...issued.values()].filter((record) => record.expiresAt > nowMs() / 1000 && isMeant(record) && !hasEnded(record)).length;
+    },
+    async list(after, limit) {
+      const isLive = ({ kind, seq }: Change) =>
+        ['token', 'client', 'subject', 'all'].includes(kind) && (expiries[seq - 1] ?? 0) > nowMs() / 1000;
+      const found = changes.slice(after).filter(isLive).slice(0, limit);
+      const revocations = found.map(({ seq }) => revocationOf(seq));
+      const readTo = (revocations.length === limit ? revocations.at(-1)?.seq : undefined) ?? changes.length;
+      return { epoch: HISTORY, lastSeq: changes.length, readTo, revocations };
     },
   });
 
@@ -188,7 +254,11 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       };
     },
   };
-  const connect = (announce: Announce) => ({ administration: administrationOf(committing(announce)), tokens: tokensOf(announce) });
+  const connect = (announce: Announce) => ({
+    administration: administrationOf(committing(announce)),
+    tokens: tokensOf(announce),
+    revocations: revocationsOf(announce),
+  });
   const mark = () => {
     const before = { clients: [...clients], deleted: [...deleted], issued: [...issued], revoked: [...revoked] };
     const lengths = [changes.length, audits.length] as const;

@@ -3,6 +3,7 @@
 import { accessTokenStore } from '../../src/postgres/access-tokens.ts';
 import { changeLog } from '../../src/postgres/changes.ts';
 import { clientAdministration, clientDirectory } from '../../src/postgres/clients.ts';
+import { revocationStore } from '../../src/postgres/revocations.ts';
 import type { Stores } from '../contracts/stores.ts';
 import { createDatabase } from './database.ts';
 import type { Audit, Change } from './memory-stores.ts';
@@ -13,6 +14,7 @@ export async function postgresStores(): Promise<Stores> {
     directory: clientDirectory(db),
     administration: clientAdministration(db, () => undefined),
     tokens: accessTokenStore(db, () => undefined),
+    revocations: revocationStore(db, () => undefined),
     log: changeLog(db),
     changes: () => db.query<Change & { kind: string }>({ text: 'select seq, kind, key from change order by seq' }),
     audits: () =>

@@ -1,0 +1,107 @@
+/** `/revocations`: bulk revocation, and the feed of what has ended (docs/revocation.md). */
+import { createHash } from 'node:crypto';
+import { Problem } from '../core/errors.ts';
+import type { Once } from '../core/ports.ts';
+import { type AccessToken, hashToken } from '../core/reference-token.ts';
+import { cursorOf, parseRevocation, readCursor, revocationDocument } from '../core/revocations.ts';
+import { eventStream, json } from './answers.ts';
+import type { Call, HttpDeps, Route } from './app.ts';
+import { readBearer } from './credentials.ts';
+import { authorize, JSON_TYPE, queryOf, readChange, readLimit } from './management.ts';
+
+const WRITER = 'auth:revocations';
+const READERS = ['auth:revocations:read', WRITER] as const;
+const STREAM_TYPE = 'text/event-stream';
+const WAIT_SECONDS_MAX = 60;
+const PARAMETERS = ['after', 'limit', 'wait'];
+
+export const revocationRoutes: readonly Route[] = [
+  { method: 'POST', path: '/revocations', style: 'management', answer: addRevocation },
+  { method: 'GET', path: '/revocations', style: 'management', answer: followRevocations },
+];
+
+async function addRevocation(call: Call, deps: HttpDeps): Promise<Response> {
+  const { actor, document } = await readChange(call, deps, WRITER, JSON_TYPE);
+  const { target, reason, isDryRun } = parseRevocation(document, deps.clock());
+  const once = readOnce(call.request, document);
+  if (isDryRun) return json({ dry_run: true, tokens: target ? await deps.revocations.count(target) : 0 });
+  const result = target ? await deps.revocations.append({ target, reason }, actor, once) : ({ outcome: 'nothing' } as const);
+  switch (result.outcome) {
+    case 'ended':
+    case 'ended_before':
+      return json(revocationDocument(result.revocation, result.epoch), 201);
+    case 'other_request':
+      throw new Problem('idempotency_key_reused', 'this Idempotency-Key was used for another request');
+    case 'nothing':
+      // RFC 7009 §2.2: of a token that is unknown there is nothing to end, and that is what was wanted.
+      if (target?.kind === 'client') throw new Problem('not_found', 'there is no such client');
+      return json({});
+  }
+}
+
+async function followRevocations(call: Call, deps: HttpDeps): Promise<Response> {
+  await authorize(call, deps, ...READERS);
+  const query = queryOf(call.request);
+  for (const name of new Set(query.keys())) {
+    if (!PARAMETERS.includes(name) || query.getAll(name).length > 1)
+      throw new Problem('invalid_request', `the parameters are ${PARAMETERS.join(', ')}, each of them once`);
+  }
+  const limit = readLimit(query.get('limit'));
+  const wait = readWait(query.get('wait'));
+  const isStream = prefersStream(call.request.headers.get('accept'));
+  // A browser's EventSource comes back with the address that it was given at first, so its header says more.
+  const given = (isStream ? call.request.headers.get('last-event-id') : undefined) || query.get('after');
+  const after = await readPlace(given, deps);
+  if (isStream) return eventStream(deps.feed.stream(after, stillAllowed(call, deps)));
+  const deadline = performance.now() + wait * 1000;
+  for (let from = after; ; ) {
+    const page = await deps.revocations.list(from, limit);
+    const hasMore = page.readTo < page.lastSeq;
+    const leftMs = deadline - performance.now();
+    if (page.revocations.length === 0 && (hasMore || leftMs > 0) && !call.request.signal.aborted) {
+      from = page.readTo;
+      if (!hasMore) await deps.feed.later(from, leftMs);
+      if (!deps.feed.isClosed) continue;
+    }
+    const cursor = cursorOf(page.readTo, page.epoch);
+    const items = page.revocations.map((revocation) => revocationDocument(revocation, page.epoch));
+    return json({ items, cursor, ...(hasMore && { next_cursor: cursor }) });
+  }
+}
+
+/** @throws Problem `cursor_gone` — of another history, or beyond this one: the reader has to begin anew */
+async function readPlace(text: string | null | undefined, deps: HttpDeps): Promise<number> {
+  if (text === null || text === undefined) return 0;
+  if (text === 'latest') return (await deps.revocations.list(0, 1)).lastSeq;
+  const cursor = readCursor(text);
+  if (!cursor) throw new Problem('invalid_request', 'the cursor is malformed');
+  if (!cursor.isOf(await deps.revocations.list(cursor.seq, 1))) {
+    throw new Problem('cursor_gone', 'this cursor is of another history of the database: forget what is cached and begin without one');
+  }
+  return cursor.seq;
+}
+
+function stillAllowed({ authorization }: Call, { tokens, clock }: HttpDeps): () => Promise<boolean> {
+  const tokenHash = hashToken(readBearer(authorization) as AccessToken);
+  return async () => (await tokens.find(tokenHash, clock()))?.revoked === false;
+}
+
+function prefersStream(accept: string | null): boolean {
+  return accept?.split(',').some((type) => type.split(';', 1)[0]?.trim().toLowerCase() === STREAM_TYPE) ?? false;
+}
+
+function readWait(text: string | null): number {
+  const wait = text === null ? 0 : /^\d{1,2}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(wait <= WAIT_SECONDS_MAX)) throw new Problem('invalid_request', `wait must be a number of seconds from 0 to ${WAIT_SECONDS_MAX}`);
+  return wait;
+}
+
+/** draft-ietf-httpapi-idempotency-key-header §2: a string of structured fields; bare as well, since most clients send it so. */
+function readOnce({ headers, method, url }: Request, document: object): Once | undefined {
+  const given = headers.get('idempotency-key');
+  if (given === null) return undefined;
+  const key = /^"([\x21\x23-\x5b\x5d-\x7e]{1,200})"$/.exec(given)?.[1] ?? /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/.exec(given)?.[0];
+  if (key === undefined) throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 200 visible characters, in quotes or not');
+  const asked = [method, new URL(url).pathname, JSON.stringify(document)].join('\n');
+  return { key, request: createHash('sha256').update(asked).digest() };
+}
