@@ -10,6 +10,7 @@ export interface ApiRequest {
   readonly authorization: string;
   readonly form?: Readonly<Record<string, string>>;
   readonly json?: Document;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Answer {
@@ -36,7 +37,7 @@ export function basicAuthorization({ clientId, clientSecret }: Target): string {
  * @throws CommandError `unavailable` — no answer; `configuration` — a redirect, which is not followed, with a secret in hand
  */
 export async function send(target: Target, request: ApiRequest): Promise<Answer> {
-  const { method, path, authorization, form, json } = request;
+  const { method, path, authorization, form, json, headers = {} } = request;
   const body = json ? JSON.stringify(json) : form && new URLSearchParams(form).toString();
   const contentType = json ? 'application/json' : 'application/x-www-form-urlencoded';
   let response: Response;
@@ -44,7 +45,7 @@ export async function send(target: Target, request: ApiRequest): Promise<Answer>
   try {
     response = await fetch(target.url + path, {
       method,
-      headers: { accept: 'application/json', authorization, ...(body !== undefined && { 'content-type': contentType }) },
+      headers: { accept: 'application/json', authorization, ...(body !== undefined && { 'content-type': contentType }), ...headers },
       ...(body !== undefined && { body }),
       redirect: 'manual',
       signal: AbortSignal.timeout(target.timeoutMs),
@@ -95,7 +96,7 @@ function unreachable(error: unknown, { url, timeoutMs }: Target, { method, path 
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = errorCode(cause);
   const isCertificate = CERTIFICATE.test(code);
-  const isWrite = method !== 'GET' && path.startsWith('/clients');
+  const isWrite = method !== 'GET' && /^\/(clients|revocations)/.test(path);
   const doubt = isWrite && !isCertificate && !NOT_SENT.test(code) ? '; it may have been done all the same: look before you try again' : '';
   if (code === 'TimeoutError') return new CommandError(EXIT.unavailable, `no answer from ${url} within ${timeoutMs / 1000} s${doubt}`);
   const reason = code === 'Error' && cause instanceof Error ? cause.message : code;

@@ -1,10 +1,10 @@
 /** `auth client …`: the management of clients over `/clients` (docs/client.md). */
-import { createInterface } from 'node:readline';
 import type { Answer } from './api.ts';
 import { type MetadataOptions, metadataOf } from './client-metadata.ts';
+import { confirm } from './confirm.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { changeClients, readClients } from './management.ts';
-import { documentsOf, printable, textOf, writeDocument, writeJson, writeLine, writeNote, writeTable } from './output.ts';
+import { documentsOf, textOf, writeDocument, writeJson, writeLine, writeNote, writeTable } from './output.ts';
 import { createSecretFile, type SecretFile } from './secret-file.ts';
 import { resolveTarget, type TargetOptions } from './target.ts';
 
@@ -147,21 +147,6 @@ function showSecretOnce(answer: Answer, options: Options, file: SecretFile | und
     show(answer, options);
     if (isSecret) writeNote('client_secret is not shown again');
   }
-}
-
-/** @throws CommandError — not confirmed, or nobody there to ask */
-async function confirm(question: string): Promise<void> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) throw new CommandError(EXIT.usage, 'without a terminal this needs --yes');
-  // Not in raw mode, so that Ctrl-C ends the program as everywhere else.
-  const lines = createInterface({ input: process.stdin, terminal: false });
-  process.stderr.write(`${printable(question)} [y/N] `);
-  let reply = '';
-  for await (const line of lines) {
-    reply = line;
-    break;
-  }
-  lines.close();
-  if (!/^y(es)?$/i.test(reply.trim())) throw new CommandError(EXIT.refused, 'not confirmed, nothing was done');
 }
 
 function clientPath(id: string): string {

@@ -1,4 +1,4 @@
-/** Calls to `/clients`, each with a token of its own that holds only what the call needs and is revoked afterwards. */
+/** Management calls, each with a token of its own that holds only what the call needs and is revoked afterwards. */
 import { type Answer, type ApiRequest, basicAuthorization, requireSuccess, send } from './api.ts';
 import { CommandError, EXIT } from './exit.ts';
 import type { Target } from './target.ts';
@@ -43,12 +43,17 @@ export async function changeClients(
   );
 }
 
-function call(target: Target, token: string, request: ManagementRequest): Promise<Answer> {
-  return send(target, { ...request, authorization: `Bearer ${token}` });
+/** One call that needs one of these scopes. @throws CommandError */
+export async function callManagement(target: Target, scopes: readonly [string, ...string[]], request: ManagementRequest): Promise<Answer> {
+  return withToken(target, scopes, async (token) => requireSuccess(target, await call(target, token, request)));
 }
 
-/** @param scopes what to ask for; the next if the client may not have the one before */
-async function withToken<T>(target: Target, scopes: readonly [string, ...string[]], work: (token: string) => Promise<T>): Promise<T> {
+/** @param scopes what to ask for; the next if the client may not have the one before. @throws CommandError */
+export async function withToken<T>(
+  target: Target,
+  scopes: readonly [string, ...string[]],
+  work: (token: string) => Promise<T>,
+): Promise<T> {
   const token = await issueToken(target, scopes);
   try {
     return await work(token);
@@ -58,6 +63,10 @@ async function withToken<T>(target: Target, scopes: readonly [string, ...string[
     // What is not revoked expires; and there may be nobody left to revoke it, if a client has deleted itself.
     await send(patience, revocation).catch(() => undefined);
   }
+}
+
+export function call(target: Target, token: string, request: ManagementRequest): Promise<Answer> {
+  return send(target, { ...request, authorization: `Bearer ${token}` });
 }
 
 async function issueToken(target: Target, [scope, ...others]: readonly [string, ...string[]]): Promise<string> {
