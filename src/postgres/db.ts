@@ -6,6 +6,8 @@ export interface Statement {
   readonly name?: string;
   readonly text: string;
   readonly values?: readonly unknown[];
+  /** in place of {@link Limits.answerMs}; within a transaction that has raised `statement_timeout` */
+  readonly answerMs?: number;
 }
 
 export interface Queries {
@@ -105,8 +107,10 @@ async function inTransaction<T>(pool: pg.Pool, unconfirmed: Unconfirmed, work: (
   return withClient(pool, allOfIt, rollBack);
 }
 
-async function ask<Row extends pg.QueryResultRow>(client: pg.PoolClient, { name, text, values }: Statement): Promise<Row[]> {
-  const result = await client.query<Row>({ ...(name && { name }), text, values: values as unknown[] });
+async function ask<Row extends pg.QueryResultRow>(client: pg.PoolClient, { name, text, values, answerMs }: Statement): Promise<Row[]> {
+  // pg knows `query_timeout` for a single query as well, its types do not.
+  const patience = answerMs === undefined ? {} : { query_timeout: answerMs };
+  const result = await client.query<Row>({ ...(name && { name }), text, values: values as unknown[], ...patience });
   return result.rows;
 }
 

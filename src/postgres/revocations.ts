@@ -22,6 +22,14 @@ interface RevocationRow {
 const COLUMNS = `c.seq, c.kind, c.key, c.jti, extract(epoch from c.issued_before)::bigint as issued_before, c.reason, c.at,
   extract(epoch from c.expires_at)::bigint as expires_at`;
 
+const COUNT_MS = 30_000;
+const IS_MEANT: Readonly<Record<RevocationTarget['kind'], string>> = {
+  token: 't.token_hash = $1',
+  client: 't.client_id = $1',
+  subject: 't.subject = $1',
+  all: "$1 = ''",
+};
+
 /** A page is bounded by positions as well: a log of a million that have expired must not be one statement. */
 const POSITIONS_MAX = 10_000;
 
@@ -133,22 +141,19 @@ async function findRevocation(db: Queries, seq: number): Promise<{ readonly revo
   return row && { revocation: revocationOf(row), epoch: row.epoch };
 }
 
+/** Reads all tokens, since none is found by its client: it is given the time. */
 async function count(db: Db, target: RevocationTarget): Promise<number> {
-  const [row] = await db.query<{ tokens: number }>({
-    name: 'count-tokens',
-    text: `select count(*) as tokens from access_token t
-      where t.expires_at > clock_timestamp()
-        and case $1 when 'token' then t.token_hash = $3 when 'client' then t.client_id = $2 when 'subject' then t.subject = $2 else true end
-        and ($4::bigint is null or t.issued_at < to_timestamp($4))
-        and not exists (select from change c
-          where c.kind = 'token' and c.key = translate(rtrim(encode(t.token_hash, 'base64'), '='), '+/', '-_'))
-        and not ${IS_CUT_OFF}`,
-    values: [
-      target.kind,
-      target.kind === 'token' ? '' : target.key,
-      target.kind === 'token' ? Buffer.from(target.tokenHash, 'base64url') : undefined,
-      secondOf(target),
-    ],
+  const [row] = await db.transaction(async (tx) => {
+    await tx.query({ text: "select set_config('statement_timeout', $1, true)", values: [String(COUNT_MS)] });
+    return tx.query<{ tokens: number }>({
+      text: `select count(*) as tokens from access_token t
+        where t.expires_at > clock_timestamp() and ${IS_MEANT[target.kind]} and not ${IS_CUT_OFF}
+          and ($2::bigint is null or t.issued_at < to_timestamp($2))
+          and not exists (select from change c
+            where c.kind = 'token' and c.key = translate(rtrim(encode(t.token_hash, 'base64'), '='), '+/', '-_'))`,
+      values: [target.kind === 'token' ? Buffer.from(target.tokenHash, 'base64url') : target.key, secondOf(target)],
+      answerMs: COUNT_MS,
+    });
   });
   return row?.tokens ?? 0;
 }
