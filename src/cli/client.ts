@@ -150,7 +150,7 @@ function showSecretOnce(answer: Answer, options: Options, file: SecretFile | und
 }
 
 /** @throws CommandError — not confirmed, or nobody there to ask */
-async function confirm(question: string): Promise<void> {
+export async function confirm(question: string): Promise<void> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) throw new CommandError(EXIT.usage, 'without a terminal this needs --yes');
   // Not in raw mode, so that Ctrl-C ends the program as everywhere else.
   const lines = createInterface({ input: process.stdin, terminal: false });

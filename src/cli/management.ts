@@ -1,4 +1,4 @@
-/** Calls to `/clients`, each with a token of its own that holds only what the call needs and is revoked afterwards. */
+/** Calls to the management endpoints, each with a token of its own that holds only what the call needs and is revoked afterwards. */
 import { type Answer, type ApiRequest, basicAuthorization, requireSuccess, send } from './api.ts';
 import { CommandError, EXIT } from './exit.ts';
 import type { Target } from './target.ts';
@@ -41,6 +41,11 @@ export async function changeClients(
   return withToken(target, [[...scope, ...first.missing].join(' ')], async (token) =>
     requireSuccess(target, await call(target, token, request)),
   );
+}
+
+/** One call, to an endpoint that this scope opens. @throws CommandError */
+export async function callWith(target: Target, scope: string, request: ManagementRequest): Promise<Answer> {
+  return withToken(target, [scope], async (token) => requireSuccess(target, await call(target, token, request)));
 }
 
 function call(target: Target, token: string, request: ManagementRequest): Promise<Answer> {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addClientCommands } from './client-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
+import { addKeysCommands } from './keys-command.ts';
 import { addTokenCommands } from './token-command.ts';
 
 const HELP = `
@@ -80,5 +81,6 @@ export function buildProgram(): Command {
     });
   addClientCommands(program);
   addTokenCommands(program);
+  addKeysCommands(program);
   return program;
 }

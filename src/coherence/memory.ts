@@ -11,6 +11,7 @@ import {
   type ChangeLog,
   type ClientAdministration,
   type ClientDirectory,
+  type KeyStore,
   type KnownClient,
   type SigningKeys,
   Unavailable,
@@ -35,7 +36,7 @@ export interface MemoryOptions extends Clocks {
   readonly tokens: AccessTokenStore;
   readonly clients: ClientDirectory;
   readonly administration: ClientAdministration;
-  readonly signingKeys: SigningKeys;
+  readonly signingKeys: KeyStore;
   readonly nodes: NodeRegistry;
   /** `undefined`: there is none, and nodes hear from the log alone */
   readonly bus?: Bus | undefined;
@@ -61,6 +62,7 @@ export interface Memory {
   /** Whoever is answered finds the change on this node at once. */
   readonly administration: ClientAdministration;
   readonly signingKeys: SigningKeys;
+  readonly keyAdministration: Pick<KeyStore, 'rotate'>;
   /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
   prove(): Promise<void>;
   /** Resolves when a look at the change log has succeeded a moment ago, or does now: however many ask, there are forty a second at most. @throws Unavailable */
@@ -106,7 +108,7 @@ export function openMemory(options: MemoryOptions): Memory {
   const clients = new GenerationCache<string, KnownClient>(options.cacheBytesMax * CLIENTS_SHARE, clientBytes);
   /** Where a client last changed: a record that was read before it may arrive after it, and is not kept. */
   const changedAt = new Map<string, number>();
-  const keys = rememberedKeys(options.signingKeys, ensureFresh);
+  const keys = rememberedKeys(options.signingKeys, ensureFresh, now);
   const follower = new Follower(options.log, {
     get denied() {
       return denied;
@@ -269,6 +271,7 @@ export function openMemory(options: MemoryOptions): Memory {
       removeSecret: (...change) => settled(() => behind.removeSecret(...change)),
     },
     signingKeys: keys,
+    keyAdministration: { rotate: (...change) => settled(() => options.signingKeys.rotate(...change)) },
     prove: () => freshness.prove(),
     async ready() {
       if (!mayAnswer() || freshness.ageMs > MOMENT_MS) await freshness.prove();

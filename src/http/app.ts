@@ -5,8 +5,7 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
-import type { SigningAlg } from '../core/signing-key.ts';
+import { type ClientAdministration, type ClientDirectory, type KeyStore, Unavailable } from '../core/ports.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { clientRoutes } from './clients.ts';
@@ -14,6 +13,7 @@ import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
 import { live, type NodeState, ready } from './health.ts';
 import { introspectEndpoint } from './introspect.ts';
 import { jwks } from './jwks.ts';
+import { keyRoutes } from './keys.ts';
 import { metadata } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
 import { revokeEndpoint } from './revoke.ts';
@@ -32,7 +32,9 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly ready: () => Promise<void>;
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
-  readonly signingAlg: SigningAlg;
+  readonly keyAdministration: Pick<KeyStore, 'rotate'>;
+  /** how long a key is published before it signs */
+  readonly keyAnnounceSeconds: number;
   readonly throttle: FailureThrottle;
   readonly trustedProxies: BlockList | undefined;
   /** epoch seconds */
@@ -70,6 +72,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/revoke', style: 'oauth', answer: revokeEndpoint },
   { method: 'GET', path: '/jwks', style: 'oauth', answer: jwks },
   ...clientRoutes,
+  ...keyRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

@@ -8,7 +8,9 @@ export type AuditAction =
   | 'client.delete'
   | 'client.secret.add'
   | 'client.secret.remove'
-  | 'keys.create';
+  | 'keys.create'
+  | 'keys.move'
+  | 'keys.end';
 
 /** @param detail without secrets: names of what changed, ids */
 export async function writeAudit(

@@ -20,7 +20,7 @@ function nodeOn(stores: MemoryStores, more: Partial<MemoryOptions> = {}): Memory
     tokens: own.tokens,
     clients: stores.directory,
     administration: own.administration,
-    signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
+    signingKeys: { list: async () => [], rotate: () => Promise.reject(new Unavailable('no keys')) },
     nodes: memoryNodes(() => 0),
     nodeId: randomUUID(),
     consistency: 'bounded',

@@ -26,7 +26,7 @@ function nodeOn(stores: MemoryStores, { find = stores.tokens.find, time = { ms: 
     tokens: { ...own.tokens, find },
     clients: stores.directory,
     administration: own.administration,
-    signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
+    signingKeys: { list: async () => [], rotate: () => Promise.reject(new Unavailable('no keys')) },
     nodes: memoryNodes(() => time.ms),
     nodeId: randomUUID(),
     consistency: 'bounded',
