@@ -83,6 +83,8 @@ const BAD: readonly [name: string, ...values: readonly string[]][] = [
   ['AUTH_HOST', 'http://localhost', '0.0.0.0/0', 'a b', '[::1]'],
   ['AUTH_CONSISTENCY', 'Strict', 'eventual', 'true'],
   ['AUTH_MAX_STALENESS_MS', '0', '299', '60001', '1s', '1e3', '-1000'],
+  ['AUTH_KEY_ROTATION_DAYS', '-1', '3651', '0.5', 'never'],
+  ['AUTH_KEY_ANNOUNCE_SECONDS', '0', '3', '2592001', '1d'],
   ['AUTH_CACHE_MB', '0', '2049', '64MB', '0.5'],
   ['AUTH_PORT', '0', '65536', '-1', '80.5', '0x50', ' 80', '8080 ', 'http', '٨٠'],
   ['AUTH_ISSUER', 'auth.example.com', 'http://auth.example.com', 'https://a.example/', 'https://a.example?x', 'https://a.example/#x'],

@@ -133,14 +133,16 @@ test('K03 RFC 8414 §2: another algorithm is announced as well; the metadata nam
   );
 });
 
-test('K04 after a compromise the keys leave /jwks at once, and what they signed is inactive', async (t) => {
+test('K04 after a compromise the keys leave /jwks at once, and what they signed is inactive: strictly on each node, before the answer', async (t) => {
   const { open } = await cluster(t);
-  const server = await open();
+  const [server, other] = [await open({ AUTH_CONSISTENCY: 'strict' }), await open({ AUTH_CONSISTENCY: 'strict' })];
   const client = await createClient(server, { access_token_format: 'jwt' });
   const jwt = await issueToken(server.url, client);
+  assert.equal((await postForm(`${other.url}/introspect`, { token: jwt }, client)).body.active, true);
   const { status, body } = await rotate(server, { compromised: true });
   assert.deepEqual([status, body.state], [201, 'active']);
-  const { keys } = (await request(`${server.url}/jwks`)).body;
+  const [there, { keys }] = [await postForm(`${other.url}/introspect`, { token: jwt }, client), (await request(`${other.url}/jwks`)).body];
+  assert.deepEqual(there.body, { active: false });
   assert.deepEqual(
     keys.map(({ kid }: { kid: string }) => kid),
     [body.kid],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { rememberedKeys } from '../../src/coherence/remembered-keys.ts';
 import { Problem } from '../../src/core/errors.ts';
@@ -211,6 +212,31 @@ test('a server of the version before does not sign with a key that is only annou
   );
   await pass(created, 0.001); // the clock is of whole seconds
   assert.equal((await keysOf(deps(db)).schedule())[0]?.kid, 'x');
+});
+
+test('the keys of before the schedule: the newest signs, the others are retiring', async (t) => {
+  const created = await createDatabase('template0');
+  t.after(() => created.drop());
+  const files = readdirSync('migrations').sort();
+  const schedule = files.findIndex((file) => file.endsWith('_key_schedule.sql'));
+  const apply = async (file: string) => created.query(readFileSync(`migrations/${file}`, 'utf8'));
+  for (const file of files.slice(0, schedule)) await apply(file);
+  for (const [kid, days] of [
+    ['b', 1],
+    ['a', 3],
+    ['c', 400],
+  ] as const)
+    await created.query(
+      `insert into signing_key (kid, alg, public_jwk, private_key, created_at) values ($1, 'ES256', '{}', '', now() - $2 * interval '1 day')`,
+      [kid, days],
+    );
+  await apply(files[schedule] ?? '');
+  const keys = await keysOf(deps(created.db)).schedule();
+  assert.deepEqual(
+    keys.map(({ kid, state }) => `${kid} ${state}`),
+    ['b active', 'a retiring', 'c retiring'],
+    'what the oldest one has signed may be alive: it signed until three days ago',
+  );
 });
 
 for (const [why, keys] of [
