@@ -121,7 +121,10 @@ create table signing_key (
   kid text not null,
   alg text not null,
   public_jwk jsonb not null,
-  private_key bytea not null,
+  private_key bytea,
   created_at timestamp with time zone not null default clock_timestamp(),
+  announced_at timestamp with time zone not null default clock_timestamp(),
+  active_from timestamp with time zone not null default clock_timestamp(),
+  ended_at timestamp with time zone,
   constraint signing_key_pkey PRIMARY KEY (kid)
 );

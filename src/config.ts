@@ -5,7 +5,8 @@ import { join, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { parseEnv } from 'node:util';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
-import { SIGNING_ALGS, type SigningAlg } from './core/signing-key.ts';
+import type { KeyPolicy } from './core/key-schedule.ts';
+import { SIGNING_ALGS } from './core/signing-key.ts';
 import { readEndpoints } from './etcd/options.ts';
 import type { EtcdConfig } from './etcd/shared.ts';
 
@@ -28,7 +29,7 @@ export interface Config {
   readonly consistency: 'bounded' | 'strict';
   readonly maxStalenessMs: number;
   readonly cacheBytes: number;
-  readonly signingAlg: SigningAlg;
+  readonly keyPolicy: KeyPolicy;
   /** 32 bytes each: the first encrypts, all decrypt. Empty: generated into the data folder */
   readonly encryptionKeys: readonly Buffer[];
   readonly adminClientId: string;
@@ -57,6 +58,8 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['AUTH_MAX_STALENESS_MS', '1000'],
   ['AUTH_CACHE_MB', '64'],
   ['AUTH_SIGNING_ALG', 'ES256'],
+  ['AUTH_KEY_ROTATION_DAYS', '90'],
+  ['AUTH_KEY_ANNOUNCE_SECONDS', '86400'],
   ['AUTH_ENCRYPTION_KEY', 'the output of: openssl rand -base64 32'],
   ['AUTH_ADMIN_CLIENT_ID', 'admin'],
   ['AUTH_ADMIN_CLIENT_SECRET', 'the output of: openssl rand -hex 32'],
@@ -117,6 +120,15 @@ export function loadConfig(
   }
   const encryptionKeys = read('AUTH_ENCRYPTION_KEY', [], '32 bytes in base64 (several: comma-separated)', parseKeys);
   if (values.has('DATABASE_URL') && !values.has('AUTH_ENCRYPTION_KEY')) problem('AUTH_ENCRYPTION_KEY', 'is required with DATABASE_URL');
+  const maxStalenessMs = read('AUTH_MAX_STALENESS_MS', 1_000, 'milliseconds, from 300 to 60000', (value) =>
+    parseInteger(value, 300, 60_000),
+  );
+  const announceSeconds = read('AUTH_KEY_ANNOUNCE_SECONDS', 86_400, 'seconds, up to 2592000', (value) => parseInteger(value, 0, 2_592_000));
+  // Half of it is for nodes that have not heard of the key (src/core/key-schedule.ts), and for the second that is begun.
+  if (announceSeconds < 2 * (maxStalenessMs / 1000 + 1)) {
+    problem('AUTH_KEY_ANNOUNCE_SECONDS', 'must be two seconds more than twice AUTH_MAX_STALENESS_MS at least');
+  }
+  const rotationDays = read('AUTH_KEY_ROTATION_DAYS', 90, 'days, from 1 to 3650, or 0 for never', (value) => parseInteger(value, 0, 3_650));
   const config: Config = Object.freeze({
     databaseUrl,
     etcd: parseEtcd(values, problem),
@@ -130,11 +142,13 @@ export function loadConfig(
     consistency: read('AUTH_CONSISTENCY', 'bounded', 'bounded or strict', (value) =>
       value === 'bounded' || value === 'strict' ? value : undefined,
     ),
-    maxStalenessMs: read('AUTH_MAX_STALENESS_MS', 1_000, 'milliseconds, from 300 to 60000', (value) => parseInteger(value, 300, 60_000)),
+    maxStalenessMs,
     cacheBytes: read('AUTH_CACHE_MB', 64, 'mebibytes, from 1 to 2048', (value) => parseInteger(value, 1, 2_048)) * 1024 * 1024,
-    signingAlg: read('AUTH_SIGNING_ALG', 'ES256', `one of ${SIGNING_ALGS.join(', ')}`, (value) =>
-      SIGNING_ALGS.find((alg) => alg === value),
-    ),
+    keyPolicy: {
+      alg: read('AUTH_SIGNING_ALG', 'ES256', `one of ${SIGNING_ALGS.join(', ')}`, (value) => SIGNING_ALGS.find((alg) => alg === value)),
+      rotationSeconds: rotationDays > 0 ? rotationDays * 86_400 : undefined,
+      announceSeconds,
+    },
     encryptionKeys,
     adminClientId: read('AUTH_ADMIN_CLIENT_ID', 'admin', '1 to 128 letters, digits, ".", "_", "~", "-"', (value) =>
       CLIENT_ID_PATTERN.test(value) ? value : undefined,

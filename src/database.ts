@@ -8,7 +8,7 @@ import { connectionOf, ensureDatabase } from './postgres/connect.ts';
 import type { Db } from './postgres/db.ts';
 import { startEmbeddedPostgres } from './postgres/embedded.ts';
 import { forgetIdempotencyKeys } from './postgres/idempotency.ts';
-import { ensureSigningKey } from './postgres/keys.ts';
+import { ensureSigningKey, type KeyDeps, tendKeys } from './postgres/keys.ts';
 import { migrate } from './postgres/migrate.ts';
 import { maintainPartitions } from './postgres/partitions.ts';
 
@@ -41,7 +41,10 @@ export async function prepareDatabase(
   if (config.databaseUrl !== undefined) await ensureDatabase(connection);
   await migrate(connection);
   await maintain(db, log);
-  await ensureSigningKey(db, config.signingAlg, encryptionKeys);
+  const keys = { db, encryptionKeys, policy: config.keyPolicy, announce: () => undefined };
+  await ensureSigningKey(keys);
+  await maintainKeys(keys, log);
+  if (encryptionKeys.length > 1) log.info('no signing key needs more than the first key of AUTH_ENCRYPTION_KEY');
   const { dataDir, adminClientId, adminClientSecret } = config;
   const isKept = config.databaseUrl === undefined && adminClientSecret === undefined;
   const secret = isKept ? await pendingAdminSecret(dataDir, adminClientId, newSecret) : newSecret;
@@ -54,6 +57,14 @@ export async function prepareDatabase(
 export async function maintain(db: Db, log: Logger): Promise<void> {
   if (!(await maintainPartitions(db))) log.warn(NOT_MAINTAINED);
   await forgetIdempotencyKeys(db);
+}
+
+/** @throws Unavailable, DecryptionError */
+export async function maintainKeys(keys: KeyDeps, log: Logger): Promise<void> {
+  const { made, resealed, unreadable } = await tendKeys(keys);
+  if (made !== undefined) log.info({ kid: made }, 'announced the next signing key: its time has come');
+  if (resealed.length > 0) log.info({ kids: resealed }, 'encrypted signing keys under the first key of AUTH_ENCRYPTION_KEY');
+  if (unreadable.length > 0) log.error({ kids: unreadable }, 'AUTH_ENCRYPTION_KEY does not open a signing key that is in use or will be');
 }
 
 async function openEmbedded(config: Config, log: Logger, onDisplaced: () => void): Promise<Database> {

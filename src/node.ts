@@ -8,6 +8,7 @@ import type { MemoryNumbers } from './coherence/numbers.ts';
 import type { Observer } from './coherence/ports.ts';
 import type { Config } from './config.ts';
 import { type ChangeEntry, Unavailable } from './core/ports.ts';
+import { maintainKeys } from './database.ts';
 import { openSeal } from './etcd/seal.ts';
 import { openShared, type Shared } from './etcd/shared.ts';
 import { isBelowFloor } from './etcd/version.ts';
@@ -17,7 +18,7 @@ import { accessTokenStore, auditedToken } from './postgres/access-tokens.ts';
 import { changeLog } from './postgres/changes.ts';
 import { clientAdministration, clientDirectory } from './postgres/clients.ts';
 import type { Db } from './postgres/db.ts';
-import { signingKeys } from './postgres/keys.ts';
+import { keyStore } from './postgres/keys.ts';
 import { nodeRegistry } from './postgres/nodes.ts';
 import { revocationStore } from './postgres/revocations.ts';
 
@@ -30,6 +31,8 @@ const HASH_SHOWN = 12;
 const TEND_MS = 5_000;
 /** Of the feed: docs/revocation.md promises it. */
 const HEARTBEAT_MS = 15_000;
+/** How often the schedule of the signing keys is looked at: late by so much at most. */
+const TEND_KEYS_MS = 300_000;
 
 export interface Node {
   readonly memory: Memory;
@@ -89,13 +92,14 @@ export function openNode(
       onWiped: () => memory.refillCache(),
       tendMs: TEND_MS,
     });
+  const keys = { db, encryptionKeys, policy: config.keyPolicy, announce };
   const memory: Memory = openMemory({
     log: changeLog(followerDb),
     tokens: accessTokenStore(db, announce),
     clients: clientDirectory(db),
     administration: clientAdministration(db, announce),
     revocations: revocationStore(db, announce),
-    signingKeys: signingKeys(db, encryptionKeys),
+    signingKeys: keyStore(keys),
     nodes: nodeRegistry(followerDb, db),
     bus: shared?.bus,
     cache: shared?.cache,
@@ -114,6 +118,9 @@ export function openNode(
   const following = follow(memory, log);
   const audits: AuditCounts = { comparisons: 0, mismatches: { missing: 0, record: 0, revoked: 0, active: 0 } };
   const auditing = keepAuditing(memory, db, audits, log);
+  const tendKeys = () =>
+    maintainKeys(keys, log).catch((error: unknown) => log.warn({ err: error }, 'the signing keys could not be tended'));
+  const tending = setInterval(tendKeys, TEND_KEYS_MS).unref();
   return {
     memory,
     feed,
@@ -124,6 +131,7 @@ export function openNode(
     async close() {
       clearInterval(following);
       clearInterval(auditing);
+      clearInterval(tending);
       await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       shared?.close();
     },

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addClientCommands } from './client-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
+import { addKeysCommands } from './keys-command.ts';
 import { addRevocationCommands } from './revocations-command.ts';
 import { addTokenCommands } from './token-command.ts';
 
@@ -82,5 +83,6 @@ export function buildProgram(): Command {
   addClientCommands(program);
   addTokenCommands(program);
   addRevocationCommands(program);
+  addKeysCommands(program);
   return program;
 }

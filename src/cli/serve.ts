@@ -4,7 +4,7 @@ import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { DataFolderError } from '../data-folder.ts';
 import type { Administrator } from '../postgres/administrator.ts';
 import { abandonPostmasters, EmbeddedPostgresError } from '../postgres/embedded.ts';
-import { DecryptionError } from '../postgres/keys.ts';
+import { DecryptionError } from '../postgres/key-seal.ts';
 import { MigrationError } from '../postgres/migrate.ts';
 import { type Server, startServer } from '../server.ts';
 

@@ -11,6 +11,7 @@ import {
   type ChangeLog,
   type ClientAdministration,
   type ClientDirectory,
+  type KeyStore,
   type KnownClient,
   type RevocationStore,
   type SigningKeys,
@@ -37,7 +38,7 @@ export interface MemoryOptions extends Clocks {
   readonly clients: ClientDirectory;
   readonly administration: ClientAdministration;
   readonly revocations: RevocationStore;
-  readonly signingKeys: SigningKeys;
+  readonly signingKeys: KeyStore;
   readonly nodes: NodeRegistry;
   /** `undefined`: there is none, and nodes hear from the log alone */
   readonly bus?: Bus | undefined;
@@ -66,6 +67,7 @@ export interface Memory {
   readonly administration: ClientAdministration;
   readonly revocations: RevocationStore;
   readonly signingKeys: SigningKeys;
+  readonly keyAdministration: Pick<KeyStore, 'rotate'>;
   /** After it, answers are as of a moment after the call. All who wait meanwhile share one look at the change log. @throws Unavailable */
   prove(): Promise<void>;
   /** Resolves when a look at the change log has succeeded a moment ago, or does now: however many ask, there are forty a second at most. @throws Unavailable */
@@ -111,7 +113,7 @@ export function openMemory(options: MemoryOptions): Memory {
   const clients = new GenerationCache<string, KnownClient>(options.cacheBytesMax * CLIENTS_SHARE, clientBytes);
   /** Where a client last changed: a record that was read before it may arrive after it, and is not kept. */
   const changedAt = new Map<string, number>();
-  const keys = rememberedKeys(options.signingKeys, ensureFresh);
+  const keys = rememberedKeys(options.signingKeys, ensureFresh, now);
   const follower = new Follower(options.log, {
     get denied() {
       return denied;
@@ -284,6 +286,7 @@ export function openMemory(options: MemoryOptions): Memory {
       list: (after, limit) => options.revocations.list(after, limit),
     },
     signingKeys: keys,
+    keyAdministration: { rotate: (...change) => settled(() => options.signingKeys.rotate(...change)) },
     prove: () => freshness.prove(),
     async ready() {
       if (!mayAnswer() || freshness.ageMs > MOMENT_MS) await freshness.prove();

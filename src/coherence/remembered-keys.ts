@@ -1,34 +1,57 @@
-/** Signing keys in memory: under the same lease as all the rest, and read again when the change log says that they changed. */
+/**
+ * Signing keys in memory: under the same lease as all the rest, and read again when the change log says that they changed. Which of them signs is
+ * judged anew by the log's clock, which all nodes share.
+ */
+import { type KeyPlan, planKeys } from '../core/key-schedule.ts';
+import type { KeyStore, SigningKeys, StoredKey } from '../core/ports.ts';
 
-import type { SigningKeys } from '../core/ports.ts';
-import type { PublicJwk, SigningKey } from '../core/signing-key.ts';
+interface Judged {
+  readonly records: readonly StoredKey[];
+  /** epoch seconds */
+  readonly at: number;
+  readonly keys: readonly (StoredKey & KeyPlan)[];
+}
 
-/** @param ensureFresh resolves when an answer from memory is allowed */
-export function rememberedKeys(store: SigningKeys, ensureFresh: () => Promise<void>): SigningKeys & { forget(): void } {
-  let current: SigningKey | undefined;
-  let all: readonly PublicJwk[] | undefined;
+/**
+ * @param ensureFresh resolves when an answer from memory is allowed
+ * @param now epoch seconds, by the log's clock
+ */
+export function rememberedKeys(
+  store: Pick<KeyStore, 'list'>,
+  ensureFresh: () => Promise<void>,
+  now: () => number,
+): SigningKeys & { forget(): void } {
+  let known: readonly StoredKey[] | undefined;
   let changes = 0;
+  /** the last judgement: no state changes within a second */
+  let judged: Judged | undefined;
+
+  async function read(): Promise<readonly StoredKey[]> {
+    await ensureFresh();
+    if (known) return known;
+    const before = changes;
+    const records = await store.list();
+    if (before === changes) known = records; // else they may be those of before
+    return records;
+  }
+
+  async function schedule(): Promise<Judged['keys']> {
+    const records = await read();
+    const at = now();
+    if (judged?.records !== records || judged.at !== at) judged = { records, at, keys: planKeys(records, at * 1000) };
+    return judged.keys;
+  }
+
   return {
+    schedule,
     async current() {
-      await ensureFresh();
-      if (current) return current;
-      const before = changes;
-      const key = await store.current();
-      if (before === changes) current = key; // else it may be the one before
-      return key;
-    },
-    async all() {
-      await ensureFresh();
-      if (all) return all;
-      const before = changes;
-      const keys = await store.all();
-      if (before === changes) all = keys;
-      return keys;
+      const [signing] = await schedule();
+      if (signing?.state !== 'active') throw new Error('there is no signing key');
+      return signing.open();
     },
     forget() {
       changes++;
-      current = undefined;
-      all = undefined;
+      known = undefined;
     },
   };
 }

@@ -2,8 +2,7 @@
 
 import type { AccessTokenRecord } from './access-token.ts';
 import { BearerError } from './errors.ts';
-import type { AccessTokenStore } from './ports.ts';
-import { couldBeAccessToken, hashToken } from './reference-token.ts';
+import { findPresented, type PresentedDeps } from './presented-token.ts';
 
 /**
  * @param accepted any one of these scopes opens the door; the first is the one named in the refusal
@@ -14,10 +13,10 @@ export async function authorizeBearer(
   presented: string,
   accepted: readonly [string, ...string[]],
   now: number,
-  tokens: AccessTokenStore,
+  deps: PresentedDeps,
 ): Promise<AccessTokenRecord> {
-  const found = couldBeAccessToken(presented) ? await tokens.find(hashToken(presented), now) : undefined;
-  if (!found || found.revoked) throw new BearerError('invalid_token', 'the access token is not valid');
+  const found = await findPresented(presented, now, deps);
+  if (!found) throw new BearerError('invalid_token', 'the access token is not valid');
   if (!accepted.some((scope) => found.record.scope.includes(scope))) {
     throw new BearerError('insufficient_scope', 'the access token lacks the scope that this needs', accepted[0]);
   }

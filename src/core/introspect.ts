@@ -1,7 +1,7 @@
 /** Token introspection: RFC 7662, its signed form RFC 9701, and the JWT that a reference token stands for. */
 import { ACCESS_JWT_TYP, type AccessTokenRecord, accessTokenClaims } from './access-token.ts';
-import type { AccessTokenStore, SigningKeys } from './ports.ts';
-import { type AccessToken, couldBeAccessToken, hashToken, isJwt } from './reference-token.ts';
+import { findPresented, type LiveToken, type PresentedDeps } from './presented-token.ts';
+import { isJwt } from './reference-token.ts';
 import { signJwt } from './signing-key.ts';
 
 /** Who asks: a client, or the client that a bearer token was issued to. */
@@ -11,17 +11,12 @@ export interface IntrospectionCaller {
   readonly resources: readonly string[];
 }
 
-export interface IntrospectDeps {
-  readonly tokens: AccessTokenStore;
-  readonly signingKeys: SigningKeys;
+export interface IntrospectDeps extends PresentedDeps {
   readonly issuer: string;
 }
 
 /** A token that is active for the caller. */
-export interface ActiveToken {
-  readonly token: AccessToken;
-  readonly record: AccessTokenRecord;
-}
+export type ActiveToken = LiveToken;
 
 /**
  * @param now epoch seconds
@@ -31,12 +26,10 @@ export async function introspect(
   token: string,
   caller: IntrospectionCaller,
   now: number,
-  tokens: AccessTokenStore,
+  deps: PresentedDeps,
 ): Promise<ActiveToken | undefined> {
-  if (!couldBeAccessToken(token)) return undefined;
-  const found = await tokens.find(hashToken(token), now);
-  if (!found || found.revoked || !maySee(caller, found.record)) return undefined;
-  return { token, record: found.record };
+  const found = await findPresented(token, now, deps);
+  return found && maySee(caller, found.record) ? found : undefined;
 }
 
 /** RFC 7662 §2.2. */

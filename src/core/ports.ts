@@ -1,9 +1,10 @@
 /** Everything that the core needs from outside, on one page. Adapters throw {@link Unavailable} for an outage, never an invented answer. */
 import type { AccessTokenRecord } from './access-token.ts';
 import type { Client, ClientSecret, ClientSettings } from './clients.ts';
+import type { KeyRecord, PlannedKey, Rotation } from './key-schedule.ts';
 import type { TokenHash } from './reference-token.ts';
 import type { Revocation, RevocationPage, RevocationTarget } from './revocations.ts';
-import type { PublicJwk, SigningKey } from './signing-key.ts';
+import type { SigningKey } from './signing-key.ts';
 
 /** Why there is no answer. A closed list, because it is counted (docs/metrics.md). */
 export const OUTAGE_REASONS = [
@@ -163,6 +164,25 @@ export interface ChangePage {
 export interface SigningKeys {
   /** the key that signs now */
   current(): Promise<SigningKey>;
-  /** all that a verifier may need, the signing key first */
-  all(): Promise<readonly PublicJwk[]>;
+  /** all that there are, with what they are by now: the signing key first */
+  schedule(): Promise<readonly PlannedKey[]>;
+}
+
+export interface StoredKey extends KeyRecord {
+  /** @throws Error — it signs no more, or cannot be decrypted */
+  readonly open: () => SigningKey;
+}
+
+/** Signing keys as they are stored. Each change is one transaction with its change-log and audit rows, or nothing. */
+export interface KeyStore {
+  /** all that there are, in any order */
+  list(): Promise<readonly StoredKey[]>;
+  /** @throws Problem — see `planRotation` */
+  rotate(rotation: Rotation, actor: Actor): Promise<Rotated>;
+}
+
+export interface Rotated {
+  /** the one that is next, or signs by now */
+  readonly key: PlannedKey;
+  readonly outcome: 'made' | 'moved' | 'kept';
 }

@@ -5,8 +5,7 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type ClientAdministration, type ClientDirectory, type RevocationStore, Unavailable } from '../core/ports.ts';
-import type { SigningAlg } from '../core/signing-key.ts';
+import { type ClientAdministration, type ClientDirectory, type KeyStore, type RevocationStore, Unavailable } from '../core/ports.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { clientRoutes } from './clients.ts';
@@ -15,6 +14,7 @@ import type { Feed } from './feed.ts';
 import { live, type NodeState, ready } from './health.ts';
 import { introspectEndpoint } from './introspect.ts';
 import { jwks } from './jwks.ts';
+import { keyRoutes } from './keys.ts';
 import { metadata } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
 import { revocationRoutes } from './revocations.ts';
@@ -36,7 +36,9 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly administration: ClientAdministration;
   readonly revocations: RevocationStore;
   readonly feed: Feed;
-  readonly signingAlg: SigningAlg;
+  readonly keyAdministration: Pick<KeyStore, 'rotate'>;
+  /** how long a key is published before it signs */
+  readonly keyAnnounceSeconds: number;
   readonly throttle: FailureThrottle;
   readonly trustedProxies: BlockList | undefined;
   /** epoch seconds */
@@ -75,6 +77,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/jwks', style: 'oauth', answer: jwks },
   ...clientRoutes,
   ...revocationRoutes,
+  ...keyRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

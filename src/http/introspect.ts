@@ -42,7 +42,7 @@ export async function introspectEndpoint(started: Call, deps: HttpDeps): Promise
   const token = params.get('token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
   if (type === undefined) throw new HttpError(406, `the answer can be ${OFFERED.join(', ')}`, { vary: 'Accept' });
-  const active = await introspect(token, caller, call.now, deps.tokens);
+  const active = await introspect(token, caller, call.now, deps);
   const applied = isStrict ? { 'preference-applied': STRICT } : {};
   const headers = { vary: 'Accept', ...applied, ...caching(active, caller, call.now), ...feedCaching(active, caller, call.now) };
   switch (type) {
@@ -72,7 +72,7 @@ async function identify(call: Call, params: ReadonlyMap<string, string>, type: s
     if (params.has('client_secret') || params.has('client_assertion') || params.has('access_token')) {
       throw new BearerError('invalid_request', 'more than one way of authentication was used');
     }
-    const { clientId, scope } = await authorizeBearer(bearer, ['auth:introspect'], call.now, deps.tokens);
+    const { clientId, scope } = await authorizeBearer(bearer, ['auth:introspect'], call.now, deps);
     return { clientId, scope, resources: [], maxAgeSeconds: 0 };
   }
   const isAnonymous = call.authorization === null && !params.has('client_secret') && !params.has('client_assertion');

@@ -15,11 +15,11 @@ const PAGE_MAX = 500;
  *
  * @throws BearerError
  */
-export async function authorize(call: Call, { tokens }: HttpDeps, ...accepted: readonly [string, ...string[]]): Promise<Actor> {
+export async function authorize(call: Call, deps: HttpDeps, ...accepted: readonly [string, ...string[]]): Promise<Actor> {
   if (queryOf(call.request).has('access_token')) throw new BearerError('invalid_request', 'the token belongs in the Authorization header');
   const bearer = readBearer(call.authorization);
   if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
-  const { clientId, scope } = await authorizeBearer(bearer, accepted, call.now, tokens);
+  const { clientId, scope } = await authorizeBearer(bearer, accepted, call.now, deps);
   return { clientId, scope, address: call.address };
 }
 

@@ -1,8 +1,13 @@
+import { metadataMaxAgeSeconds } from '../core/key-schedule.ts';
 import { authorizationServerMetadata } from '../core/metadata.ts';
 import { json } from './answers.ts';
 import type { Call, HttpDeps } from './app.ts';
 
 /** `GET /.well-known/oauth-authorization-server`, RFC 8414 §3. */
-export function metadata(_call: Call, { issuer, signingAlg }: HttpDeps): Response {
-  return json(authorizationServerMetadata(issuer, signingAlg), 200, { 'cache-control': 'public, max-age=3600' });
+export async function metadata({ now }: Call, { issuer, signingKeys, keyAnnounceSeconds }: HttpDeps): Promise<Response> {
+  const keys = await signingKeys.schedule();
+  const [signing] = keys;
+  if (!signing) throw new Error('there is no signing key');
+  const maxAge = metadataMaxAgeSeconds(keys, keyAnnounceSeconds, now * 1000);
+  return json(authorizationServerMetadata(issuer, signing.alg), 200, { 'cache-control': `public, max-age=${maxAge}` });
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Problem } from '../core/errors.ts';
 import type { Once } from '../core/ports.ts';
-import { type AccessToken, hashToken } from '../core/reference-token.ts';
+import { findPresented } from '../core/presented-token.ts';
 import { cursorOf, parseRevocation, readCursor, revocationDocument } from '../core/revocations.ts';
 import { eventStream, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
@@ -81,9 +81,9 @@ async function readPlace(text: string | null | undefined, deps: HttpDeps): Promi
   return cursor.seq;
 }
 
-function stillAllowed({ authorization }: Call, { tokens, clock }: HttpDeps): () => Promise<boolean> {
-  const tokenHash = hashToken(readBearer(authorization) as AccessToken);
-  return async () => (await tokens.find(tokenHash, clock()))?.revoked === false;
+function stillAllowed({ authorization }: Call, deps: HttpDeps): () => Promise<boolean> {
+  const bearer = readBearer(authorization) ?? '';
+  return async () => (await findPresented(bearer, deps.clock(), deps)) !== undefined;
 }
 
 function prefersStream(accept: string | null): boolean {

@@ -9,6 +9,8 @@ export type AuditAction =
   | 'client.secret.add'
   | 'client.secret.remove'
   | 'keys.create'
+  | 'keys.move'
+  | 'keys.end'
   | 'revocation.add';
 
 /** @param detail without secrets: names of what changed, ids */

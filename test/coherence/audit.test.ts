@@ -21,7 +21,7 @@ function nodeOn(stores: MemoryStores, more: Partial<MemoryOptions> = {}): Memory
     clients: stores.directory,
     administration: own.administration,
     revocations: own.revocations,
-    signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
+    signingKeys: { list: async () => [], rotate: () => Promise.reject(new Unavailable('no keys')) },
     nodes: memoryNodes(() => 0),
     nodeId: randomUUID(),
     consistency: 'bounded',

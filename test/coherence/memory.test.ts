@@ -28,7 +28,7 @@ function nodeOn(stores: MemoryStores, { find = stores.tokens.find, time = { ms: 
     clients: stores.directory,
     administration: own.administration,
     revocations: own.revocations,
-    signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
+    signingKeys: { list: async () => [], rotate: () => Promise.reject(new Unavailable('no keys')) },
     nodes: memoryNodes(() => time.ms),
     nodeId: randomUUID(),
     consistency: 'bounded',

@@ -23,7 +23,7 @@ function cluster() {
       ...own,
       log: stores.log,
       clients: stores.directory,
-      signingKeys: { current: () => Promise.reject(new Unavailable('no keys')), all: async () => [] },
+      signingKeys: { list: async () => [], rotate: () => Promise.reject(new Unavailable('no keys')) },
       nodes: table,
       bus: { publish: (announcement) => published.push(announcement), acknowledge: (...given) => acknowledged.push(given) },
       nodeId,

@@ -51,7 +51,7 @@ for (const [who, asking, sees] of [
 ] as const) {
   test(`${who} ${sees ? 'sees the token' : 'does not see the token'} (RFC 7662 §2.2, §4)`, async () => {
     const { tokens, token, record } = await issue({ audience: ['https://api.example.com', 'orders'] });
-    assert.deepEqual(await introspect(token, asking, NOW, tokens), sees ? { token, record } : undefined);
+    assert.deepEqual(await introspect(token, asking, NOW, { ...DEPS, tokens }), sees ? { token, record } : undefined);
   });
 }
 
@@ -59,29 +59,29 @@ test('expired and revoked tokens are not active, for nobody (RFC 7662 §2.2)', a
   const { tokens, token, record } = await issue({ expiresAt: NOW + 10 });
   const everybody = [OWNER, caller({ scope: ['auth:introspect'] }), caller({ resources: record.audience })];
   for (const asking of everybody) {
-    assert.ok(await introspect(token, asking, NOW + 9, tokens));
-    assert.equal(await introspect(token, asking, NOW + 10, tokens), undefined);
+    assert.ok(await introspect(token, asking, NOW + 9, { ...DEPS, tokens }));
+    assert.equal(await introspect(token, asking, NOW + 10, { ...DEPS, tokens }), undefined);
   }
   await tokens.revoke(record);
-  for (const asking of everybody) assert.equal(await introspect(token, asking, NOW, tokens), undefined);
+  for (const asking of everybody) assert.equal(await introspect(token, asking, NOW, { ...DEPS, tokens }), undefined);
 });
 
 test('junk is not active and costs no look-up', async () => {
   const tokens: AccessTokenStore = { ...DEPS.tokens, find: () => assert.fail('a look-up') };
   const { token } = await issue();
   for (const junk of ['', 'x', '\0', token.slice(0, -1), token.toLowerCase(), `${token} `, 'a.b.c', 'x'.repeat(100_000)]) {
-    assert.equal(await introspect(junk, OWNER, NOW, tokens), undefined);
+    assert.equal(await introspect(junk, OWNER, NOW, { ...DEPS, tokens }), undefined);
   }
 });
 
 test('what looks like a token and was never issued is not active', async () => {
-  assert.equal(await introspect(mintReferenceToken(), OWNER, NOW, DEPS.tokens), undefined);
+  assert.equal(await introspect(mintReferenceToken(), OWNER, NOW, DEPS), undefined);
 });
 
 test('a store that does not answer is never "inactive"', async () => {
   const outage = new Error('unavailable');
   const tokens: AccessTokenStore = { ...DEPS.tokens, find: () => Promise.reject(outage) };
-  await assert.rejects(introspect(mintReferenceToken(), OWNER, NOW, tokens), outage);
+  await assert.rejects(introspect(mintReferenceToken(), OWNER, NOW, { ...DEPS, tokens }), outage);
 });
 
 test('the answer for an active token (RFC 7662 §2.2)', async () => {
@@ -130,7 +130,7 @@ test('a reference token stands for a JWT of RFC 9068; the answer for one is no s
   const currentDate = new Date(NOW * 1000);
   const { payload } = await jwtVerify(jwt, PUBLIC, { typ: 'at+jwt', issuer: ISSUER, audience: 'https://api.example.com', currentDate });
   assert.deepEqual([payload.jti, payload.exp, payload.tenant], [active.record.jti, NOW + 3600, 'acme']);
-  assert.equal(await introspect(jwt, OWNER, NOW, active.tokens), undefined);
+  assert.equal(await introspect(jwt, OWNER, NOW, { ...DEPS, tokens: active.tokens }), undefined);
 });
 
 test('a JWT stands for itself, unchanged', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
 import { test } from 'node:test';
 import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, errors, importJWK } from 'jose';
-import { generateSigningKey, publicJwk, SIGNING_ALGS, signJwt } from '../../src/core/signing-key.ts';
+import { generateSigningKey, kidOf, publicJwk, SIGNING_ALGS, signJwt } from '../../src/core/signing-key.ts';
 
 const KEYS = await Promise.all(SIGNING_ALGS.map(generateSigningKey));
 const PUBLIC_MEMBERS = { ES256: 'crv kty x y', RS256: 'e kty n', EdDSA: 'crv kty x', PS256: 'e kty n' };
@@ -66,4 +66,11 @@ test('RSA keys have 2048 bits (RFC 7518 §3.3), EC keys are of P-256, EdDSA of E
 test('no two keys are the same', async () => {
   const kids = (await Promise.all(Array.from({ length: 20 }, () => generateSigningKey('ES256')))).map(({ kid }) => kid);
   assert.equal(new Set(kids).size, 20);
+});
+
+test('kid of a header that nobody has verified: what is no text there is none (RFC 7515 §4.1.4)', () => {
+  const header = (text: string) => `${Buffer.from(text).toString('base64url')}.e30.x`;
+  assert.equal(kidOf(header('{"kid":"a"}')), 'a');
+  for (const text of ['', '{', 'null', '1', '[]', '{"kid":1}', '{"kid":null}', '{}']) assert.equal(kidOf(header(text)), undefined, text);
+  assert.equal(kidOf('no dots'), undefined);
 });

@@ -183,8 +183,8 @@ for (const character of ['x', 'é', '\u2028', '"', '\u{1f600}']) {
     const { access_token } = await ask(CREDENTIALS);
     assert.ok(access_token.length + 'client_id='.length + 128 + '&client_secret='.length + 43 * 3 + '&token='.length < 16 * 1024);
     const caller = { clientId: 'billing', scope: [], resources: [] };
-    assert.ok(await introspect(access_token, caller, NOW, tokens));
+    assert.ok(await introspect(access_token, caller, NOW, { tokens, signingKeys: memorySigningKeys(KEY) }));
     await revoke(access_token, 'billing', NOW, tokens);
-    assert.equal(await introspect(access_token, caller, NOW, tokens), undefined);
+    assert.equal(await introspect(access_token, caller, NOW, { tokens, signingKeys: memorySigningKeys(KEY) }), undefined);
   });
 }

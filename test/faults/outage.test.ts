@@ -90,6 +90,8 @@ const ENDPOINTS = {
   'POST …/secrets': ({ server: { url }, bearer, client }) => sendJson('POST', `${url}/clients/${client.clientId}/secrets`, bearer, {}),
   'DELETE …/secrets/{id}': ({ server: { url }, bearer, client, secretId }) =>
     sendJson('DELETE', `${url}/clients/${client.clientId}/secrets/${secretId}`, bearer),
+  'GET /keys': ({ server: { url }, bearer }) => sendJson('GET', `${url}/keys`, bearer),
+  'POST /keys/rotate': ({ server: { url }, bearer }) => sendJson('POST', `${url}/keys/rotate`, bearer),
   'GET /jwks': ({ server: { url } }) => request(`${url}/jwks`),
   'GET /health/ready': ({ server: { url } }) => request(`${url}/health/ready`),
 } satisfies Record<string, (target: Target) => Promise<Answer>>;
@@ -103,7 +105,7 @@ const OF_ONE_CLIENT = [
   'POST …/secrets',
   'DELETE …/secrets/{id}',
 ] as const;
-const WRITES = [...OF_ONE_CLIENT, 'POST /revoke', 'POST /clients'] as const;
+const WRITES = [...OF_ONE_CLIENT, 'POST /revoke', 'POST /clients', 'POST /keys/rotate'] as const;
 
 /** What is still answered from memory is the truth, and after the bound nothing is any more. */
 async function lastOfMemory(target: Target): Promise<void> {
@@ -146,6 +148,7 @@ async function assertUnharmed({ server: { url }, client, token, bearer, secretId
   const { body } = await sendJson('GET', `${url}/clients/${client.clientId}`, bearer);
   assert.deepEqual([body.client_name, body.secrets.map(({ id }: { readonly id: string }) => id)], [undefined, [secretId]]);
   assert.equal((await sendJson('GET', `${url}/clients/created-in-an-outage`, bearer)).status, 404);
+  assert.equal((await sendJson('GET', `${url}/keys`, bearer)).body.items.length, 1);
 }
 
 /** Under load: harm, what has to hold meanwhile, healing; then the server is ready again soon, and every promise was kept. */

@@ -61,7 +61,7 @@ export function startNode(world: World, settings: NodeSettings, start: number, o
       acknowledged: (announcement, by) => memory.acknowledged(announcement, by),
     }),
     cache: cache?.connect(process),
-    signingKeys: { current: () => Promise.reject(new Unavailable('none')), all: async () => [] },
+    signingKeys: { list: async () => [], rotate: () => Promise.reject(new Unavailable('none')) },
     nodeId,
     observer: UNOBSERVED,
     sleep: process.sleep,

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AccessTokenRecord } from '../../src/core/access-token.ts';
 import type { Client, ClientSecret, ClientSettings } from '../../src/core/clients.ts';
+import { planKeys } from '../../src/core/key-schedule.ts';
 import type {
   AccessTokenStore,
   Actor,
@@ -292,5 +293,9 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
 
 /** @param keys the signing key first */
 export function memorySigningKeys(...keys: readonly [SigningKey, ...SigningKey[]]): SigningKeys {
-  return { current: async () => keys[0], all: async () => keys.map(publicJwk) };
+  const records = keys.map((key, index) => {
+    const since = new Date(EPOCH - index * 1000);
+    return { kid: key.kid, alg: key.alg, publicJwk: publicJwk(key), createdAt: since, activeFrom: since, endedAt: undefined };
+  });
+  return { current: async () => keys[0], schedule: async () => planKeys(records, EPOCH) };
 }
