@@ -39,7 +39,7 @@ export async function prepareDatabase(
 ): Promise<Administrator> {
   if (config.databaseUrl !== undefined) await ensureDatabase(connection);
   await migrate(connection);
-  await maintain(db, log);
+  await maintain(db, config, log);
   await ensureSigningKey(db, config.signingAlg, encryptionKeys);
   const { dataDir, adminClientId, adminClientSecret } = config;
   const isKept = config.databaseUrl === undefined && adminClientSecret === undefined;
@@ -50,8 +50,8 @@ export async function prepareDatabase(
 }
 
 /** Tables that a backup is reading are no reason not to start: partitions are made ahead, and the default one takes what has none. */
-export async function maintain(db: Db, log: Logger): Promise<void> {
-  if (!(await maintainPartitions(db))) log.warn(NOT_MAINTAINED);
+export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger): Promise<void> {
+  if (!(await maintainPartitions(db, auditKeptSeconds))) log.warn(NOT_MAINTAINED);
 }
 
 async function openEmbedded(config: Config, log: Logger, onDisplaced: () => void): Promise<Database> {

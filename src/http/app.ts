@@ -5,17 +5,20 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
+import { type AuditLog, type ClientAdministration, type ClientDirectory, Unavailable } from '../core/ports.ts';
 import type { SigningAlg } from '../core/signing-key.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
+import { auditRoutes } from './audit.ts';
 import { clientRoutes } from './clients.ts';
+import type { Denials } from './denials.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
 import { live, type NodeState, ready } from './health.ts';
 import { introspectEndpoint } from './introspect.ts';
 import { jwks } from './jwks.ts';
 import { metadata } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
+import { requestIdOf } from './request-id.ts';
 import { revokeEndpoint } from './revoke.ts';
 import type { FailureThrottle } from './throttle.ts';
 import { tokenEndpoint } from './token.ts';
@@ -32,6 +35,8 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly ready: () => Promise<void>;
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
+  readonly audit: AuditLog;
+  readonly denials: Denials;
   readonly signingAlg: SigningAlg;
   readonly throttle: FailureThrottle;
   readonly trustedProxies: BlockList | undefined;
@@ -45,6 +50,8 @@ export interface Call {
   readonly request: Request;
   readonly authorization: string | null;
   readonly address: string;
+  /** names it in the audit */
+  readonly requestId: string;
   /** epoch seconds, the same for all of the request */
   readonly now: number;
   /** of the path, decoded */
@@ -70,6 +77,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/revoke', style: 'oauth', answer: revokeEndpoint },
   { method: 'GET', path: '/jwks', style: 'oauth', answer: jwks },
   ...clientRoutes,
+  ...auditRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';
@@ -95,16 +103,18 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
     const count = metrics.route(route.method, route.path);
     app.on(route.method, path, async (c) => {
       const since = performance.now();
+      const requestId = requestIdOf(c.req.raw);
       let response: Response;
       try {
         response =
           'answerAlways' in route
             ? await route.answerAlways(metrics)
-            : await respond(route, c.req.raw, (name) => c.req.param(name) ?? '', deps());
+            : await respond(route, { request: c.req.raw, requestId, param: (name) => c.req.param(name) ?? '' }, deps());
       } catch (error) {
         if (error instanceof Unavailable && !('answerAlways' in route) && route.answer !== ready) metrics.refused(error.reason);
         response = errorResponse(error, route.style, log);
       }
+      if (route.style === 'management') response.headers.set('x-request-id', requestId);
       count(response.status, performance.now() - since);
       return response;
     });
@@ -125,8 +135,23 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
   return app;
 }
 
-function respond(route: Route, request: Request, param: Call['param'], deps: HttpDeps | undefined): Response | Promise<Response> {
+function respond(
+  route: Route,
+  { request, ...rest }: Pick<Call, 'request' | 'requestId' | 'param'>,
+  deps: HttpDeps | undefined,
+): Response | Promise<Response> {
   if (!deps) throw new Unavailable('the start is not done', { reason: 'not_started' });
   const address = sourceAddress(request as ServerRequest, deps.trustedProxies);
-  return route.answer({ request, authorization: request.headers.get('authorization'), address, now: deps.clock(), param }, deps);
+  const call = { request, authorization: request.headers.get('authorization'), address, now: deps.clock(), ...rest };
+  return route.style === 'management' ? manage(route, call, deps) : route.answer(call, deps);
+}
+
+/** What is refused for want of authority is told to the audit. */
+async function manage(route: Route, call: Call, deps: HttpDeps): Promise<Response> {
+  try {
+    return await route.answer(call, deps);
+  } catch (error) {
+    deps.denials.note(error, call, route);
+    throw error;
+  }
 }

@@ -181,7 +181,7 @@ function parseNewSecret(
 }
 
 /** RFC 3339; JavaScript would take the 30th of February for the 2nd of March, and lets an offset lead into the year 10000, which no text of RFC 3339 names. */
-function parseTime(text: unknown): Date | undefined {
+export function parseTime(text: unknown): Date | undefined {
   const date = /^(\d{4})-(\d\d)-(\d\d)T(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.exec(
     typeof text === 'string' ? text : '',
   );

@@ -90,6 +90,7 @@ const ENDPOINTS = {
   'POST …/secrets': ({ server: { url }, bearer, client }) => sendJson('POST', `${url}/clients/${client.clientId}/secrets`, bearer, {}),
   'DELETE …/secrets/{id}': ({ server: { url }, bearer, client, secretId }) =>
     sendJson('DELETE', `${url}/clients/${client.clientId}/secrets/${secretId}`, bearer),
+  'GET /audit': ({ server: { url }, bearer }) => sendJson('GET', `${url}/audit`, bearer),
   'GET /jwks': ({ server: { url } }) => request(`${url}/jwks`),
   'GET /health/ready': ({ server: { url } }) => request(`${url}/health/ready`),
 } satisfies Record<string, (target: Target) => Promise<Answer>>;

@@ -156,9 +156,10 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const cutsOff = ({ kind, key, seq }: Change) => kind === 'client' && key === record.clientId && seq > record.issuedSeq;
       return { record, revoked: revoked.has(tokenHash) || changes.some(cutsOff) };
     },
-    async revoke({ tokenHash, expiresAt }) {
+    async revoke({ tokenHash, clientId, expiresAt }, by) {
       if (revoked.has(tokenHash)) return undefined;
       const entry = append('token', tokenHash, expiresAt);
+      audits.push({ action: 'token.revoke', target: clientId, actor: by?.clientId, address: by?.address });
       announce(entry);
       return entry;
     },
