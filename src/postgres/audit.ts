@@ -33,7 +33,12 @@ export async function writeAudit(
       returning id, at`,
     values: [origin?.clientId, origin?.address, action, target, detail, origin?.requestId],
   });
-  if (row) tx.audited?.({ clientId: undefined, address: undefined, ...origin, ...row, action, target, detail: { ...detail } });
+  if (row) tx.audited?.(auditEntry(origin, { ...row, action, target, detail: { ...detail } }));
+}
+
+/** A row as it will be read. */
+export function auditEntry(origin: Origin | undefined, written: Omit<AuditEntry, keyof Origin>): AuditEntry {
+  return { clientId: origin?.clientId, address: origin?.address, requestId: origin?.requestId, ...written };
 }
 
 /** The same database; `listener` is told of each row of the audit that is written through it, once that is durable. */

@@ -2,6 +2,7 @@
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
 import { type ChangeEntry, type ChangeLog, type Origin, Unavailable } from '../core/ports.ts';
+import { auditEntry } from './audit.ts';
 import type { Db, Queries } from './db.ts';
 
 export type ChangeKind = ChangeEntry['kind'];
@@ -53,7 +54,7 @@ export async function appendRevocation(
   });
   if (!row) return undefined;
   const { seq, ...noted } = row;
-  db.audited?.({ clientId: undefined, address: undefined, ...by, ...noted, action: 'token.revoke', target: clientId, detail });
+  db.audited?.(auditEntry(by, { ...noted, action: 'token.revoke', target: clientId, detail }));
   return { seq, kind: 'token', key: tokenHash, expiresAt };
 }
 

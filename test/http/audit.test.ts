@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { issueToken, postForm, sendJson } from '../support/client.ts';
-import { type InProcessServer, openServer } from '../support/server.ts';
+import { scrape } from '../support/metrics.ts';
+import { type InProcessServer, openServer, until } from '../support/server.ts';
 
 let server: InProcessServer;
 let administrator: string;
@@ -33,6 +34,15 @@ test('AUTH_AUDIT_LOG: each row is a line in the log once it is committed, as GET
     ['keys.create', 'client.create', 'client.create', 'token.revoke'],
   );
   assert.ok(!server.logged().includes(created.body.client_secret));
+});
+
+test('junk is refused as often as it comes, and written ten times a minute; the rest is counted', async () => {
+  for (let n = 0; n < 15; n++) assert.equal((await sendJson('GET', `${server.url}/clients`, `junk${n}`)).status, 401);
+  const unrecorded = async () => (await scrape(server.url)).values.get('auth_denied_unrecorded_total{reason="limit"}');
+  assert.equal(await unrecorded(), 5);
+  const rows = () => server.database.query("select from audit where action = 'denied'");
+  await until(async () => (await rows()).length === 10, 10_000);
+  assert.ok(!server.logged().includes('junk'));
 });
 
 test('without AUTH_AUDIT_LOG the log has none of it', async (t) => {

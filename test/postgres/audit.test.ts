@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import pg from 'pg';
 import type { AuditEntry, AuditQuery } from '../../src/core/ports.ts';
-import { auditLog, writeAudit } from '../../src/postgres/audit.ts';
+import { auditLog, tellAudit, writeAudit } from '../../src/postgres/audit.ts';
+import { appendRevocation } from '../../src/postgres/changes.ts';
 import { migrate, readMigrations } from '../../src/postgres/migrate.ts';
 import { maintainPartitions } from '../../src/postgres/partitions.ts';
-import { ACTOR, insist } from '../contracts/stores.ts';
+import { ACTOR, insist, tokenRecord } from '../contracts/stores.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { copyProgram } from '../support/program-copy.ts';
 import { until } from '../support/server.ts';
@@ -72,6 +73,31 @@ test('a row waits for the one before it to be committed or not: who follows the 
   await slow.query('commit');
   await second;
   assert.equal(targets(await read(created)), 'second first');
+});
+
+test('a listener is told of each row as it can be read, after its commit; of what was rolled back it hears nothing', async (t) => {
+  const created = await database(t);
+  const heard: AuditEntry[] = [];
+  const db = tellAudit(created.db, (entry) => heard.push(entry));
+  const origin = { clientId: 'billing', address: '192.0.2.7', requestId: 'r' };
+  await db.transaction(async (tx) => {
+    await writeAudit(tx, origin, 'client.create', 'one', { metadata: { scope: 'a' } });
+    await writeAudit(tx, undefined, 'client.secret.add', 'two');
+    assert.equal(heard.length, 0);
+  });
+  const undone = async () => {
+    await db.transaction(async (tx) => {
+      await writeAudit(tx, origin, 'client.create', 'undone');
+      throw new Error('undone');
+    });
+  };
+  await assert.rejects(undone(), /undone/);
+  await auditLog(db).denied(origin, 'three', { error: 'invalid_token' });
+  const record = tokenRecord();
+  for (let times = 0; times < 2; times++) await appendRevocation(db, record, origin);
+  const entries = [...(await read(created))].reverse();
+  assert.equal(targets(entries), 'one two three billing');
+  assert.deepEqual(heard, entries);
 });
 
 test('while a hundred are written by ten at once, a follower sees each of them once, in the order of their ids', async (t) => {
