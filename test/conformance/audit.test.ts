@@ -194,6 +194,7 @@ test('L07 a refused attempt: who, what, from where, and neither the token nor ju
     ['POST', '/clients', token, { scope: 'auth:audit' }],
     ['DELETE', '/clients/weak', revoked],
     ['GET', `/clients/${'~junk'.repeat(40)}`, 'not-a-token'],
+    ['PUT', `/clients/${weak.clientSecret}`, 'not-a-token'],
   ];
   for (const [method, path, presented, body] of attempts) {
     const { status } = await send(method, path, body, presented);
@@ -213,8 +214,9 @@ test('L07 a refused attempt: who, what, from where, and neither the token nor ju
   assert.deepEqual(said('POST /clients'), ['/clients', known, 'insufficient_scope', undefined]);
   assert.deepEqual(said('DELETE /clients/:client_id'), ['weak', nobody, 'invalid_token', undefined]);
   assert.deepEqual(said('GET /clients/:client_id'), ['/clients/:client_id', nobody, 'invalid_token', undefined]);
+  assert.deepEqual(said('PUT /clients/:client_id'), ['/clients/:client_id', nobody, 'invalid_token', undefined]);
   const text = JSON.stringify([...rows.values()]);
-  for (const hidden of [token, revoked, 'junk', 'not-a-token', 'mine']) assert.ok(!text.includes(hidden), hidden);
+  for (const hidden of [weak.clientSecret, token, revoked, 'junk', 'not-a-token', 'mine']) assert.ok(!text.includes(hidden), hidden);
 });
 
 test('L08 a revocation: one row, however often it is said; none for what ends nothing', async () => {

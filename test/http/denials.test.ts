@@ -29,7 +29,8 @@ function denials(write: () => Promise<void> = async () => undefined) {
   };
   const lines: string[] = [];
   const log = pino({ level: 'trace' }, { write: (line) => void lines.push(line) });
-  return { rows, lines, denials: new Denials({ audit, tokens: memoryStores().tokens, log }) };
+  const { tokens, directory: clientRecords } = memoryStores();
+  return { rows, lines, denials: new Denials({ audit, tokens, clientRecords, log }) };
 }
 
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -77,8 +78,9 @@ test('an outage is counted, and is nobody else’s matter; a bug is logged', asy
   assert.doesNotMatch(broken.lines.join(''), /junk/);
 });
 
-test('a store that never answers holds nobody up', () => {
+test('a store that never answers holds nobody up', async () => {
   const { denials: recorder, rows } = denials(() => new Promise(() => undefined));
   for (let n = 0; n < 20; n++) assert.equal(recorder.note(INVALID, callFrom('192.0.2.1'), ROUTE), undefined);
+  await settled();
   assert.equal(rows.length, 10);
 });
