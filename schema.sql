@@ -32,8 +32,14 @@ create table audit (
   action text not null,
   target text not null,
   detail jsonb not null default '{}'::jsonb,
-  constraint audit_pkey PRIMARY KEY (id)
-);
+  request_id text,
+  constraint audit_pkey PRIMARY KEY (id, at)
+) partition by RANGE (at);
+CREATE INDEX audit_action ON ONLY audit USING btree (action text_pattern_ops, id);
+CREATE INDEX audit_actor ON ONLY audit USING btree (actor_client_id, id);
+CREATE INDEX audit_target ON ONLY audit USING btree (target, id);
+
+create table audit_other partition of audit DEFAULT;
 
 create table change (
   seq bigint not null,

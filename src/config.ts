@@ -12,6 +12,7 @@ import type { EtcdConfig } from './etcd/shared.ts';
 
 /** A secret that a person chose is refused below this length (docs/decisions/0005). */
 export const CHOSEN_SECRET_CHARACTERS_MIN = 32;
+const DAY_SECONDS = 86_400;
 
 export interface Config {
   /** `undefined`: the server starts its own private PostgreSQL in {@link Config.dataDir} */
@@ -25,6 +26,10 @@ export interface Config {
   /** no trailing slash */
   readonly issuer: string;
   readonly accessTokenTtlSeconds: number;
+  /** infinite: nothing of the audit is ever dropped */
+  readonly auditKeptSeconds: number;
+  /** each row of the audit that this node writes goes to its log, too */
+  readonly isAuditLogged: boolean;
   /** `strict`: every answer about a token is as of a moment after the question */
   readonly consistency: 'bounded' | 'strict';
   readonly maxStalenessMs: number;
@@ -54,6 +59,8 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['AUTH_PORT', '8080'],
   ['AUTH_ISSUER', 'https://auth.example.com'],
   ['AUTH_ACCESS_TOKEN_TTL', '3600'],
+  ['AUTH_AUDIT_DAYS', '365'],
+  ['AUTH_AUDIT_LOG', 'true'],
   ['AUTH_CONSISTENCY', 'bounded'],
   ['AUTH_MAX_STALENESS_MS', '1000'],
   ['AUTH_CACHE_MB', '64'],
@@ -139,6 +146,8 @@ export function loadConfig(
     accessTokenTtlSeconds: read('AUTH_ACCESS_TOKEN_TTL', 3600, `seconds, from 1 to ${ACCESS_TOKEN_TTL_MAX_SECONDS}`, (value) =>
       parseInteger(value, 1, ACCESS_TOKEN_TTL_MAX_SECONDS),
     ),
+    auditKeptSeconds: read('AUTH_AUDIT_DAYS', 365 * DAY_SECONDS, 'days, from 1 to 3650, or 0 for ever', parseKeptDays),
+    isAuditLogged: read('AUTH_AUDIT_LOG', false, 'true or false', parseBoolean),
     consistency: read('AUTH_CONSISTENCY', 'bounded', 'bounded or strict', (value) =>
       value === 'bounded' || value === 'strict' ? value : undefined,
     ),
@@ -282,6 +291,12 @@ function parseDatabaseUrl(value: string): string | undefined {
 function parseInteger(value: string, min: number, max: number): number | undefined {
   const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
   return number >= min && number <= max ? number : undefined;
+}
+
+/** @returns seconds */
+function parseKeptDays(value: string): number | undefined {
+  const days = parseInteger(value, 0, 3_650);
+  return days === 0 ? Number.POSITIVE_INFINITY : days && days * DAY_SECONDS;
 }
 
 function parseBoolean(value: string): boolean | undefined {

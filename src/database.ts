@@ -40,7 +40,7 @@ export async function prepareDatabase(
 ): Promise<Administrator> {
   if (config.databaseUrl !== undefined) await ensureDatabase(connection);
   await migrate(connection);
-  await maintain(db, log);
+  await maintain(db, config, log);
   const keys = { db, encryptionKeys, policy: config.keyPolicy, announce: () => undefined };
   await ensureSigningKey(keys);
   await maintainKeys(keys, log);
@@ -54,8 +54,8 @@ export async function prepareDatabase(
 }
 
 /** Tables that a backup is reading are no reason not to start: partitions are made ahead, and the default one takes what has none. */
-export async function maintain(db: Db, log: Logger): Promise<void> {
-  if (!(await maintainPartitions(db))) log.warn(NOT_MAINTAINED);
+export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger): Promise<void> {
+  if (!(await maintainPartitions(db, auditKeptSeconds))) log.warn(NOT_MAINTAINED);
   await forgetIdempotencyKeys(db);
 }
 

@@ -2,6 +2,7 @@
 import { type Amount, LEVELS, type MemoryNumbers } from './coherence/numbers.ts';
 import type { Observer } from './coherence/ports.ts';
 import type { Shared } from './etcd/shared.ts';
+import type { Denials } from './http/denials.ts';
 import { openDistribution } from './http/distribution.ts';
 import type { Definition, Labels, Metrics, Sample } from './http/metrics.ts';
 import type { Node } from './node.ts';
@@ -63,6 +64,12 @@ export function definePools({ define }: Metrics, pools: Readonly<Record<string, 
     type: 'gauge',
     read: () => each((db) => db.connections().waiting),
   });
+}
+
+export function defineDenials({ define }: Metrics, { unrecorded }: Denials): void {
+  counterOf(define)('auth_denied_unrecorded_total', 'Refused management requests that have no row in the audit, by reason.', () =>
+    by('reason', unrecorded),
+  );
 }
 
 export function defineNode(metrics: Metrics, node: Node, maxStalenessMs: number): void {

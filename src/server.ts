@@ -2,16 +2,19 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
-import { Unavailable } from './core/ports.ts';
+import { type AuditLog, Unavailable } from './core/ports.ts';
 import { writeServerFile } from './data-folder.ts';
 import { maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
+import { auditItem } from './http/audit.ts';
+import { Denials } from './http/denials.ts';
 import { openMetrics } from './http/metrics.ts';
 import { listen } from './http/node-listener.ts';
 import { FailureThrottle } from './http/throttle.ts';
-import { defineNode, definePools, observer } from './metrics.ts';
+import { defineDenials, defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
+import { auditLog, tellAudit } from './postgres/audit.ts';
 import { FOLLOWER, openDb } from './postgres/db.ts';
 
 const DRAIN_MS = 10_000;
@@ -47,7 +50,8 @@ export interface ServerEvents {
  */
 export async function startServer(config: Config, log: Logger, events: ServerEvents): Promise<Server> {
   const database = await openDatabase(config, log, events.onDisplaced);
-  const db = openDb(database.connection, ({ message }) => log.warn({ reason: message }, 'lost a connection to PostgreSQL'));
+  const pool = openDb(database.connection, ({ message }) => log.warn({ reason: message }, 'lost a connection to PostgreSQL'));
+  const db = config.isAuditLogged ? tellAudit(pool, (entry) => log.info({ audit: auditItem(entry) }, 'audit')) : pool;
   const followerDb = openDb(
     database.connection,
     ({ message }) => log.warn({ reason: message }, 'lost the connection that follows'),
@@ -75,8 +79,9 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         }
         // Before the first look only this machine's clock could say what has expired.
         await node.memory.prove();
-        deps = httpDeps(config, node, log);
-        const tryToMaintain = () => maintain(db, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
+        deps = httpDeps(config, node, auditLog(db), log);
+        defineDenials(metrics, deps.denials);
+        const tryToMaintain = () => maintain(db, config, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
       } catch (error) {
@@ -121,7 +126,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, { memory, feed, state }: Node, log: Logger): HttpDeps {
+function httpDeps(config: Config, { memory, feed, state }: Node, audit: AuditLog, log: Logger): HttpDeps {
   return {
     clients: memory.clients,
     clientRecords: memory.clientRecords,
@@ -129,6 +134,8 @@ function httpDeps(config: Config, { memory, feed, state }: Node, log: Logger): H
     administration: memory.administration,
     revocations: memory.revocations,
     feed,
+    audit,
+    denials: new Denials({ audit, tokens: memory.tokens, clientRecords: memory.clientRecords, log }),
     signingKeys: memory.signingKeys,
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,

@@ -8,10 +8,21 @@ const REVOKE_MS = 2_000;
 
 export type ManagementRequest = Omit<ApiRequest, 'authorization' | 'form'>;
 
+type Reading<T> = (get: (path: string) => Promise<Answer>) => Promise<T>;
+
 /** @throws CommandError */
-export async function readClients<T>(target: Target, work: (get: (path: string) => Promise<Answer>) => Promise<T>): Promise<T> {
+export async function readClients<T>(target: Target, work: Reading<T>): Promise<T> {
   // `auth:clients` opens the same doors, and not everybody who has it has the other one too.
-  return withToken(target, ['auth:clients:read', 'auth:clients'], (token) =>
+  return read(target, ['auth:clients:read', 'auth:clients'], work);
+}
+
+/** @throws CommandError */
+export async function readAudit<T>(target: Target, work: Reading<T>): Promise<T> {
+  return read(target, ['auth:audit'], work);
+}
+
+async function read<T>(target: Target, scopes: readonly [string, ...string[]], work: Reading<T>): Promise<T> {
+  return withToken(target, scopes, (token) =>
     work(async (path) => requireSuccess(target, await call(target, token, { method: 'GET', path }))),
   );
 }

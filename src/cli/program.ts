@@ -1,6 +1,7 @@
 /** The command line: which commands there are and what they take. What they do is loaded when it is asked for. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addAuditCommand } from './audit-command.ts';
 import { addClientCommands } from './client-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
 import { addKeysCommands } from './keys-command.ts';
@@ -84,5 +85,6 @@ export function buildProgram(): Command {
   addTokenCommands(program);
   addRevocationCommands(program);
   addKeysCommands(program);
+  addAuditCommand(program);
   return program;
 }

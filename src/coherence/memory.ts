@@ -218,8 +218,8 @@ export function openMemory(options: MemoryOptions): Memory {
       records.set(record);
       cache?.keepToken(record);
     },
-    async revoke(record) {
-      const entry = await options.tokens.revoke(record);
+    async revoke(record, by) {
+      const entry = await options.tokens.revoke(record, by);
       if (entry) {
         await acknowledgements.settle([entry.seq]);
       } else {

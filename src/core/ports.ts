@@ -42,12 +42,48 @@ export interface ClientDirectory {
   find(clientId: string): Promise<KnownClient | undefined>;
 }
 
-/** Who makes a management change, and from where: goes to the audit. */
-export interface Actor {
+/** Who asks for something, and from where: goes to the audit. */
+export interface Origin {
+  /** `undefined`: nobody knows */
+  readonly clientId: string | undefined;
+  readonly address: string | undefined;
+  /** of the request, as its answer says */
+  readonly requestId?: string | undefined;
+}
+
+/** Who makes a management change. */
+export interface Actor extends Origin {
   readonly clientId: string;
   readonly scope: readonly string[];
-  /** `undefined`: the server itself, at its start */
-  readonly address: string | undefined;
+}
+
+export interface AuditLog {
+  /** by their ids, newest first; with `from.after`, oldest first. Who has seen an id has seen all before it */
+  read(query: AuditQuery): Promise<readonly AuditEntry[]>;
+  /** A management request that was refused. @param target what it would have been done to, or its route */
+  denied(origin: Origin, target: string, detail: object): Promise<void>;
+}
+
+/** `undefined`: whatever it is */
+export interface AuditQuery {
+  readonly actor: string | undefined;
+  readonly action: { readonly is: string; readonly beginsWith?: never } | { readonly is?: never; readonly beginsWith: string } | undefined;
+  readonly target: string | undefined;
+  readonly since: Date | undefined;
+  /** not included */
+  readonly until: Date | undefined;
+  /** ids, not included */
+  readonly from: { readonly before: number | undefined; readonly after: number | undefined };
+  readonly limit: number;
+}
+
+/** Without a client and an address: the server itself. */
+export interface AuditEntry extends Origin {
+  readonly id: number;
+  readonly at: Date;
+  readonly action: string;
+  readonly target: string;
+  readonly detail: Readonly<Record<string, unknown>>;
 }
 
 /** Each call is one transaction with its change-log and audit rows, or nothing. */
@@ -117,8 +153,13 @@ export interface AccessTokenStore {
    * @returns `undefined` for a token that was never issued or has expired
    */
   find(tokenHash: TokenHash, now: number): Promise<{ readonly record: AccessTokenRecord; readonly revoked: boolean } | undefined>;
-  /** Appends to the change log unless it is there already; resolves once that is durable. @returns what was appended */
-  revoke(record: AccessTokenRecord): Promise<ChangeEntry | undefined>;
+  /**
+   * Appends to the change log unless it is there already, and then to the audit; resolves once that is durable.
+   *
+   * @param by `undefined`: the server itself
+   * @returns what was appended to the change log
+   */
+  revoke(record: AccessTokenRecord, by?: Origin): Promise<ChangeEntry | undefined>;
 }
 
 /** One entry of the change log: what ended, or what is to be read again. */

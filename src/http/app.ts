@@ -5,10 +5,19 @@ import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
 import type { IntrospectDeps } from '../core/introspect.ts';
-import { type ClientAdministration, type ClientDirectory, type KeyStore, type RevocationStore, Unavailable } from '../core/ports.ts';
+import {
+  type AuditLog,
+  type ClientAdministration,
+  type ClientDirectory,
+  type KeyStore,
+  type RevocationStore,
+  Unavailable,
+} from '../core/ports.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
+import { auditRoutes } from './audit.ts';
 import { clientRoutes } from './clients.ts';
+import type { Denials } from './denials.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
 import type { Feed } from './feed.ts';
 import { live, type NodeState, ready } from './health.ts';
@@ -17,6 +26,7 @@ import { jwks } from './jwks.ts';
 import { keyRoutes } from './keys.ts';
 import { metadata } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
+import { requestIdOf } from './request-id.ts';
 import { revocationRoutes } from './revocations.ts';
 import { revokeEndpoint } from './revoke.ts';
 import type { FailureThrottle } from './throttle.ts';
@@ -39,6 +49,8 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly keyAdministration: Pick<KeyStore, 'rotate'>;
   /** how long a key is published before it signs */
   readonly keyAnnounceSeconds: number;
+  readonly audit: AuditLog;
+  readonly denials: Denials;
   readonly throttle: FailureThrottle;
   readonly trustedProxies: BlockList | undefined;
   /** epoch seconds */
@@ -51,6 +63,8 @@ export interface Call {
   readonly request: Request;
   readonly authorization: string | null;
   readonly address: string;
+  /** names it in the audit */
+  readonly requestId: string;
   /** epoch seconds, the same for all of the request */
   readonly now: number;
   /** of the path, decoded */
@@ -78,6 +92,7 @@ export const ROUTES: readonly Route[] = [
   ...clientRoutes,
   ...revocationRoutes,
   ...keyRoutes,
+  ...auditRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';
@@ -103,16 +118,18 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
     const count = metrics.route(route.method, route.path);
     app.on(route.method, path, async (c) => {
       const since = performance.now();
+      const requestId = requestIdOf(c.req.raw);
       let response: Response;
       try {
         response =
           'answerAlways' in route
             ? await route.answerAlways(metrics)
-            : await respond(route, c.req.raw, (name) => c.req.param(name) ?? '', deps());
+            : await respond(route, { request: c.req.raw, requestId, param: (name) => c.req.param(name) ?? '' }, deps());
       } catch (error) {
         if (error instanceof Unavailable && !('answerAlways' in route) && route.answer !== ready) metrics.refused(error.reason);
         response = errorResponse(error, route.style, log);
       }
+      if (route.style === 'management') response.headers.set('x-request-id', requestId);
       count(response.status, performance.now() - since);
       return response;
     });
@@ -133,8 +150,23 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
   return app;
 }
 
-function respond(route: Route, request: Request, param: Call['param'], deps: HttpDeps | undefined): Response | Promise<Response> {
+function respond(
+  route: Route,
+  { request, ...rest }: Pick<Call, 'request' | 'requestId' | 'param'>,
+  deps: HttpDeps | undefined,
+): Response | Promise<Response> {
   if (!deps) throw new Unavailable('the start is not done', { reason: 'not_started' });
   const address = sourceAddress(request as ServerRequest, deps.trustedProxies);
-  return route.answer({ request, authorization: request.headers.get('authorization'), address, now: deps.clock(), param }, deps);
+  const call = { request, authorization: request.headers.get('authorization'), address, now: deps.clock(), ...rest };
+  return route.style === 'management' ? manage(route, call, deps) : route.answer(call, deps);
+}
+
+/** What is refused for want of authority is told to the audit. */
+async function manage(route: Route, call: Call, deps: HttpDeps): Promise<Response> {
+  try {
+    return await route.answer(call, deps);
+  } catch (error) {
+    deps.denials.note(error, call, route);
+    throw error;
+  }
 }

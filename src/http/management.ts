@@ -20,7 +20,7 @@ export async function authorize(call: Call, deps: HttpDeps, ...accepted: readonl
   const bearer = readBearer(call.authorization);
   if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
   const { clientId, scope } = await authorizeBearer(bearer, accepted, call.now, deps);
-  return { clientId, scope, address: call.address };
+  return { clientId, scope, address: call.address, requestId: call.requestId };
 }
 
 /**

@@ -12,6 +12,6 @@ export async function revokeEndpoint(started: Call, deps: HttpDeps): Promise<Res
   const { client } = await authenticate(call, params, deps);
   const token = params.get('token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
-  await revoke(token, client.id, call.now, deps.tokens);
+  await revoke(token, { clientId: client.id, address: call.address, requestId: call.requestId }, call.now, deps.tokens);
   return json({});
 }

@@ -29,8 +29,8 @@ export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
   return {
     insert: (record) => insert(db, record),
     find: (tokenHash, now) => find(db, tokenHash, now),
-    async revoke(record) {
-      const entry = await appendRevocation(db, record);
+    async revoke(record, by) {
+      const entry = await appendRevocation(db, record, by);
       if (entry) announce(entry);
       return entry;
     },

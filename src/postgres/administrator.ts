@@ -1,4 +1,6 @@
 /** The first administrator, who holds every scope of this server's own API. */
+
+import { clientDetail } from '../core/audit.ts';
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
 import { parseClientMetadata } from '../core/clients.ts';
 import { OWN_SCOPES } from '../core/scope.ts';
@@ -40,14 +42,15 @@ export async function ensureAdministrator(
       if (configuredSecret !== undefined && !existing.deleted) await replaceConfiguredSecret(tx, clientId, configuredSecret);
       return { clientId, generatedSecret: (await hasSecret(tx, clientId, newSecret)) ? newSecret : undefined };
     }
-    await insertClientRow(tx, clientId, parseClientMetadata({ client_name: 'Administrator', scope: OWN_SCOPES.join(' ') }));
+    const settings = parseClientMetadata({ client_name: 'Administrator', scope: OWN_SCOPES.join(' ') });
+    await insertClientRow(tx, clientId, settings);
     const generatedSecret = configuredSecret === undefined ? newSecret : undefined;
     await insertSecret(tx, clientId, {
       name: configuredSecret === undefined ? undefined : CONFIGURED_SECRET_NAME,
       verifier: secretVerifier(configuredSecret ?? generatedSecret ?? ''),
       expiresAt: undefined,
     });
-    await writeAudit(tx, undefined, 'client.create', clientId);
+    await writeAudit(tx, undefined, 'client.create', clientId, clientDetail(settings));
     await appendChange(tx, 'client_record', clientId);
     return { clientId, generatedSecret };
   });

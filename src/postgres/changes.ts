@@ -1,7 +1,8 @@
 /** The change log: entries in the order of their commits, without gaps. */
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
-import { type ChangeEntry, type ChangeLog, Unavailable } from '../core/ports.ts';
+import { type ChangeEntry, type ChangeLog, type Origin, Unavailable } from '../core/ports.ts';
+import { auditEntry } from './audit.ts';
 import type { Db, Queries } from './db.ts';
 
 export type ChangeKind = ChangeEntry['kind'];
@@ -42,20 +43,32 @@ export async function appendChange(
   return { seq: row.seq, kind, key, expiresAt: row.expires_at, ...(issuedBefore !== undefined && { issuedBefore }) } as ChangeEntry;
 }
 
-/** Appends that a token has ended, unless that is there: whoever says it again and again must not make the log grow. */
+/**
+ * Appends that a token has ended, unless that is there: whoever says it again and again must make neither the log grow nor the audit, which is told in the
+ * same statement.
+ */
 export async function appendRevocation(
   db: Queries,
-  { tokenHash, expiresAt, jti }: Pick<AccessTokenRecord, 'tokenHash' | 'expiresAt' | 'jti'>,
+  { tokenHash, expiresAt, clientId, jti }: Pick<AccessTokenRecord, 'tokenHash' | 'expiresAt' | 'clientId' | 'jti'>,
+  by?: Origin,
   reason?: string,
 ): Promise<ChangeEntry | undefined> {
-  const [row] = await db.query<{ seq: number }>({
+  const detail = { jti, ...(reason !== undefined && { reason }) };
+  const [row] = await db.query<{ seq: number; id: number; at: Date }>({
     name: 'append-revocation',
     text: `with next as (
-        update change_log set last_seq = last_seq + 1 where not exists (select from change where kind = 'token' and key = $1) returning last_seq)
-      insert into change (seq, kind, key, expires_at, jti, reason) select last_seq, 'token', $1, to_timestamp($2), $3, $4 from next returning seq`,
-    values: [tokenHash, expiresAt, jti, reason],
+        update change_log set last_seq = last_seq + 1 where not exists (select from change where kind = 'token' and key = $1) returning last_seq),
+      entry as (insert into change (seq, kind, key, expires_at, jti, reason)
+        select last_seq, 'token', $1, to_timestamp($2), $3, $4 from next returning seq),
+      noted as (insert into audit (actor_client_id, actor_address, action, target, detail, request_id)
+        select $5, $6, 'token.revoke', $7, $8, $9 from entry returning id, at)
+      select seq, id, at from entry, noted`,
+    values: [tokenHash, expiresAt, jti, reason, by?.clientId, by?.address, clientId, detail, by?.requestId],
   });
-  return row && { seq: row.seq, kind: 'token', key: tokenHash, expiresAt };
+  if (!row) return undefined;
+  const { seq, ...noted } = row;
+  db.audited?.(auditEntry(by, { ...noted, action: 'token.revoke', target: clientId, detail }));
+  return { seq, kind: 'token', key: tokenHash, expiresAt };
 }
 
 /** A transaction that may append; what it has appended is announced after its commit. */

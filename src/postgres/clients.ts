@@ -1,4 +1,5 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
+import { clientChanges, clientDetail } from '../core/audit.ts';
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
 import type { Actor, ClientAdministration, ClientDirectory, EndedSecret, NewSecret } from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
@@ -90,7 +91,7 @@ async function insert(
     return await changes(async (tx, append) => {
       await insertClientRow(tx, id, settings);
       if (secret) await insertSecret(tx, id, secret);
-      await writeAudit(tx, actor, 'client.create', id);
+      await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
       append(await appendChange(tx, 'client_record', id));
       return find(tx, id);
     });
@@ -118,7 +119,7 @@ async function update(
         where client_id = $1`,
       values: [id, ...settingValues(settings)],
     });
-    await writeAudit(tx, actor, 'client.update', id, { disabled: settings.disabled });
+    await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
     append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
     return find(tx, id);
   });
@@ -135,7 +136,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
       text: 'update client set deleted_at = clock_timestamp(), disabled = true where client_id = $1',
       values: [id],
     });
-    await writeAudit(tx, actor, 'client.delete', id);
+    await writeAudit(tx, actor, 'client.delete', id, clientDetail(current));
     append(await appendChange(tx, 'client', id));
     return true;
   });

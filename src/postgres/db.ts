@@ -1,6 +1,6 @@
 /** The pool, and the line between an outage and a bug: a lost, slow or refusing PostgreSQL is {@link Unavailable}. */
 import pg from 'pg';
-import { Unavailable } from '../core/ports.ts';
+import { type AuditEntry, Unavailable } from '../core/ports.ts';
 
 export interface Statement {
   readonly name?: string;
@@ -12,6 +12,8 @@ export interface Statement {
 
 export interface Queries {
   query<Row extends pg.QueryResultRow>(statement: Statement): Promise<Row[]>;
+  /** Is told of each row of the audit; whoever listens hears of it once it is committed (src/postgres/audit.ts). */
+  readonly audited?: (entry: AuditEntry) => void;
 }
 
 export interface Db extends Queries {

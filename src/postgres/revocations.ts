@@ -1,4 +1,5 @@
 /** Bulk revocations, and the feed of all that has ended: both are the change log. */
+import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { Actor, RevocationStore } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 import type { Revocation, RevocationTarget } from '../core/revocations.ts';
@@ -87,8 +88,7 @@ async function end(
   if (target.kind === 'token') {
     const record = await findToken(tx, target.tokenHash);
     if (!record) return null;
-    await writeAudit(tx, actor, 'revocation.add', record.jti, { kind: 'token', reason });
-    const entry = await appendRevocation(tx, record, reason);
+    const entry = await appendRevocation(tx, record, actor, reason);
     if (entry) append(entry);
     return entry?.seq ?? positionOf(tx, target.tokenHash);
   }
@@ -112,14 +112,14 @@ async function isClient(tx: Queries, id: string): Promise<boolean> {
 async function findToken(
   tx: Queries,
   tokenHash: TokenHash,
-): Promise<{ readonly tokenHash: TokenHash; readonly jti: string; readonly expiresAt: number } | undefined> {
-  const [row] = await tx.query<{ jti: string; expires_at: number }>({
+): Promise<Pick<AccessTokenRecord, 'tokenHash' | 'jti' | 'clientId' | 'expiresAt'> | undefined> {
+  const [row] = await tx.query<{ jti: string; client_id: string; expires_at: number }>({
     name: 'find-token-to-revoke',
-    text: `select t.jti, extract(epoch from t.expires_at)::bigint as expires_at
+    text: `select t.jti, t.client_id, extract(epoch from t.expires_at)::bigint as expires_at
       from access_token t where t.token_hash = $1 and t.expires_at > clock_timestamp()`,
     values: [Buffer.from(tokenHash, 'base64url')],
   });
-  return row && { tokenHash, jti: row.jti, expiresAt: row.expires_at };
+  return row && { tokenHash, jti: row.jti, clientId: row.client_id, expiresAt: row.expires_at };
 }
 
 /** Of a token that had ended before. */

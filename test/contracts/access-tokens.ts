@@ -93,6 +93,21 @@ export function accessTokenContract(open: OpenStores): void {
       assert.deepEqual(appended, [{ seq: before.length + 1, kind: 'token', key: record.tokenHash }]);
     });
 
+    test('each entry that a revocation appends has its row in the audit, with who did it; what appends nothing has none', async () => {
+      const record = tokenRecord();
+      await stores.tokens.insert(record);
+      const before = await stores.audits();
+      await Promise.all(Array.from({ length: 20 }, () => insist(() => stores.tokens.revoke(record, ACTOR))));
+      for (let times = 0; times < 3; times++) assert.equal(await stores.tokens.revoke(record, ACTOR), undefined);
+      const appended = (await stores.changes()).filter(({ key }) => key === record.tokenHash);
+      assert.ok(appended.length > 0);
+      const row = { action: 'token.revoke', target: record.clientId, actor: ACTOR.clientId, address: ACTOR.address };
+      assert.deepEqual(
+        (await stores.audits()).slice(before.length),
+        appended.map(() => row),
+      );
+    });
+
     test('turning `disabled` on ends all tokens of that client, and of no other', async () => {
       const ended = await clientWithTokens('disable-1', {}, {});
       const others = await clientWithTokens('disable-2', {});

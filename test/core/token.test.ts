@@ -184,7 +184,7 @@ for (const character of ['x', 'é', '\u2028', '"', '\u{1f600}']) {
     assert.ok(access_token.length + 'client_id='.length + 128 + '&client_secret='.length + 43 * 3 + '&token='.length < 16 * 1024);
     const caller = { clientId: 'billing', scope: [], resources: [] };
     assert.ok(await introspect(access_token, caller, NOW, { tokens, signingKeys: memorySigningKeys(KEY) }));
-    await revoke(access_token, 'billing', NOW, tokens);
+    await revoke(access_token, { clientId: 'billing', address: undefined }, NOW, tokens);
     assert.equal(await introspect(access_token, caller, NOW, { tokens, signingKeys: memorySigningKeys(KEY) }), undefined);
   });
 }

@@ -90,8 +90,11 @@ const ENDPOINTS = {
   'POST …/secrets': ({ server: { url }, bearer, client }) => sendJson('POST', `${url}/clients/${client.clientId}/secrets`, bearer, {}),
   'DELETE …/secrets/{id}': ({ server: { url }, bearer, client, secretId }) =>
     sendJson('DELETE', `${url}/clients/${client.clientId}/secrets/${secretId}`, bearer),
+  'GET /revocations': ({ server: { url }, bearer }) => sendJson('GET', `${url}/revocations`, bearer),
+  'POST /revocations': ({ server: { url }, bearer }) => sendJson('POST', `${url}/revocations`, bearer, { sub: 'somebody' }),
   'GET /keys': ({ server: { url }, bearer }) => sendJson('GET', `${url}/keys`, bearer),
   'POST /keys/rotate': ({ server: { url }, bearer }) => sendJson('POST', `${url}/keys/rotate`, bearer),
+  'GET /audit': ({ server: { url }, bearer }) => sendJson('GET', `${url}/audit`, bearer),
   'GET /jwks': ({ server: { url } }) => request(`${url}/jwks`),
   'GET /health/ready': ({ server: { url } }) => request(`${url}/health/ready`),
 } satisfies Record<string, (target: Target) => Promise<Answer>>;

@@ -168,8 +168,8 @@ const REVOCATIONS: readonly Mutant[] = [
     edits: [
       [
         'memory',
-        'const entry = await options.tokens.revoke(record);',
-        'options.tokens.revoke(record).catch(() => undefined); const entry = { seq: -1 };',
+        'const entry = await options.tokens.revoke(record, by);',
+        'options.tokens.revoke(record, by).catch(() => undefined); const entry = { seq: -1 };',
       ],
     ],
     seed: 1,
@@ -214,8 +214,8 @@ const REVOCATIONS: readonly Mutant[] = [
     edits: [
       [
         'memory',
-        'const entry = await options.tokens.revoke(record);',
-        'acknowledgements.before = options.nodes.live(); acknowledgements.before.catch(() => undefined); const entry = await options.tokens.revoke(record);',
+        'const entry = await options.tokens.revoke(record, by);',
+        'acknowledgements.before = options.nodes.live(); acknowledgements.before.catch(() => undefined); const entry = await options.tokens.revoke(record, by);',
       ],
       ['acknowledgements', 'const live = await this.#look.after()', 'const live = await (this.before ?? this.#look.after())'],
     ],

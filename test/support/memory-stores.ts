@@ -171,9 +171,10 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       if (!record || record.expiresAt <= now) return undefined;
       return { record, revoked: hasEnded(record) };
     },
-    async revoke({ tokenHash, expiresAt }) {
+    async revoke({ tokenHash, clientId, expiresAt }, by) {
       if (revoked.has(tokenHash)) return undefined;
       const entry = append('token', tokenHash, expiresAt);
+      audits.push({ action: 'token.revoke', target: clientId, actor: by?.clientId, address: by?.address });
       announce(entry);
       reasons.set(entry.seq, { reason: undefined, jti: issued.get(tokenHash)?.jti ?? '', at: moment() });
       return entry;
