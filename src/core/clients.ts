@@ -46,6 +46,8 @@ export interface ClientSecret {
 
 export interface Client extends ClientSettings {
   readonly id: string;
+  /** grows with each change of the client and its secrets, and with nothing else */
+  readonly version: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly secrets: readonly ClientSecret[];

@@ -46,6 +46,7 @@ export type ProblemCode =
   | 'invalid_redirect_uri'
   | 'not_found'
   | 'conflict'
+  | 'precondition_failed'
   | 'insufficient_scope';
 
 /** A refusal on the management endpoints; becomes a problem document (RFC 9457). */

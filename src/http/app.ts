@@ -9,6 +9,7 @@ import { type ClientAdministration, type ClientDirectory, Unavailable } from '..
 import type { SigningAlg } from '../core/signing-key.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
+import { clientSecretRoutes } from './client-secrets.ts';
 import { clientRoutes } from './clients.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
 import { live, type NodeState, ready } from './health.ts';
@@ -70,6 +71,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/revoke', style: 'oauth', answer: revokeEndpoint },
   { method: 'GET', path: '/jwks', style: 'oauth', answer: jwks },
   ...clientRoutes,
+  ...clientSecretRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

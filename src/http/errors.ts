@@ -36,6 +36,7 @@ const PROBLEM_STATUS: Record<ProblemCode, number> = {
   insufficient_scope: 403,
   not_found: 404,
   conflict: 409,
+  precondition_failed: 412,
 };
 
 const HTTP_CODE: Record<HttpError['status'], string> = {
@@ -56,6 +57,7 @@ const TITLES: Readonly<Record<number, string>> = {
   405: 'Method Not Allowed',
   406: 'Not Acceptable',
   409: 'Conflict',
+  412: 'Precondition Failed',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   429: 'Too Many Requests',

@@ -23,7 +23,7 @@ const EVERYTHING = {
 };
 
 /** @returns the part of the client that a caller decides about */
-function settingsOf({ id, createdAt, updatedAt, secrets, ...rest }: Client): ClientSettings {
+function settingsOf({ id, version, createdAt, updatedAt, secrets, ...rest }: Client): ClientSettings {
   return rest;
 }
 
@@ -94,6 +94,26 @@ export function clientContract(open: OpenStores): void {
       };
       await stores.administration.update('current', change, ACTOR);
       assert.deepEqual(seen, inserted);
+    });
+
+    test('the version grows with each change of the client or its secrets', async () => {
+      const inserted = await stores.administration.insert('versions', settings(), newSecret('a'), ACTOR);
+      const seen = [inserted?.version ?? 0];
+      const { update, addSecret, removeSecret } = stores.administration;
+      const changes = [
+        () => update('versions', (current) => current, ACTOR),
+        () => addSecret('versions', newSecret('b'), allow, ACTOR),
+        () => removeSecret('versions', kept(inserted?.secrets[0]?.id ?? ''), allow, ACTOR),
+      ];
+      for (const change of changes) {
+        assert.ok(await change());
+        seen.push((await find('versions'))?.version ?? 0);
+        assert.equal((await find('versions'))?.version, seen.at(-1), 'reading is no change');
+      }
+      assert.deepEqual(
+        seen,
+        [...new Set(seen)].sort((a, b) => a - b),
+      );
     });
 
     test('twenty updates at once: none is lost', async () => {

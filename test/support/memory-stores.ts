@@ -105,7 +105,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
     async insert(id, settings, secret, actor) {
       if (clients.has(id) || deleted.has(id)) return undefined;
       const now = moment();
-      clients.set(id, { ...structuredClone(settings), id, createdAt: now, updatedAt: now, secrets: secret ? [secretOf(secret)] : [] });
+      const secrets = secret ? [secretOf(secret)] : [];
+      clients.set(id, { ...structuredClone(settings), id, version: 1, createdAt: now, updatedAt: now, secrets });
       commit(actor, 'client.create', 'client_record', id);
       return clients.get(id);
     },
@@ -113,8 +114,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current) return undefined;
       const settings: ClientSettings = change(current);
-      const { createdAt, secrets } = current;
-      clients.set(id, { ...structuredClone(settings), id, createdAt, secrets, updatedAt: moment() });
+      const { createdAt, secrets, version } = current;
+      clients.set(id, { ...structuredClone(settings), id, version: version + 1, createdAt, secrets, updatedAt: moment() });
       commit(actor, 'client.update', settings.disabled && !current.disabled ? 'client' : 'client_record', id);
       return clients.get(id);
     },
@@ -132,7 +133,7 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       if (!current) return undefined;
       check(current);
       const secret = secretOf(newSecret);
-      clients.set(id, { ...current, secrets: [...current.secrets, secret] });
+      clients.set(id, { ...current, version: current.version + 1, secrets: [...current.secrets, secret] });
       commit(actor, 'client.secret.add', 'client_record', id);
       return secret;
     },
@@ -140,7 +141,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current?.secrets.some((secret) => secret.id === secretId)) return false;
       check(current);
-      clients.set(id, { ...current, secrets: current.secrets.filter((secret) => secret.id !== secretId) });
+      const secrets = current.secrets.filter((secret) => secret.id !== secretId);
+      clients.set(id, { ...current, version: current.version + 1, secrets });
       commit(actor, 'client.secret.remove', theirs === 'end' ? 'client' : 'client_record', id);
       return true;
     },
