@@ -1,6 +1,42 @@
 -- The sum of migrations/, for reading: made by scripts/schema.mjs, compared by test/postgres/migrate.test.ts. Not to be run or edited.
 -- Partitions that the server makes as time goes by (access_token_short_1800000000) are left out.
 
+CREATE OR REPLACE FUNCTION client_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  new.version := old.version + 1;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION client_secret_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update client set version = version where client_id = coalesce(new.client_id, old.client_id);
+  return null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION client_text(client_id text, registration jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select lower(client_id || chr(10) || coalesce(registration ->> 'client_name', ''))
+$function$;
+
+CREATE OR REPLACE FUNCTION text_parts(value text, sizes integer[])
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select array(select distinct substr(value, at, size) from unnest(sizes) as size, generate_series(1, length(value) - size + 1) as at)
+$function$;
+
 create table access_token (
   token_hash bytea not null,
   jti uuid not null,
@@ -79,10 +115,14 @@ create table client (
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
   deleted_at timestamp with time zone,
+  version bigint not null default 1,
   constraint client_pkey PRIMARY KEY (client_id),
   constraint client_access_token_format_check CHECK (access_token_format = ANY (ARRAY['reference'::text, 'jwt'::text])),
   constraint client_access_token_ttl_check CHECK (access_token_ttl > 0)
 );
+CREATE INDEX client_disabled ON client USING btree (disabled, client_id) WHERE (deleted_at IS NULL);
+CREATE INDEX client_search ON client USING gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}'::integer[])) WITH (fastupdate=off) WHERE (deleted_at IS NULL);
+CREATE TRIGGER client_changed BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION client_changed();
 
 create table client_secret (
   id uuid not null default gen_random_uuid(),
@@ -96,6 +136,7 @@ create table client_secret (
   constraint client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(client_id)
 );
 CREATE INDEX client_secret_client_id ON client_secret USING btree (client_id);
+CREATE TRIGGER client_secret_changed AFTER INSERT OR DELETE OR UPDATE OF client_id, name, verifier, expires_at ON client_secret FOR EACH ROW EXECUTE FUNCTION client_secret_changed();
 
 create table idempotency (
   client_id text not null,

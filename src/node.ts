@@ -21,6 +21,7 @@ import type { Db } from './postgres/db.ts';
 import { keyStore } from './postgres/keys.ts';
 import { nodeRegistry } from './postgres/nodes.ts';
 import { revocationStore } from './postgres/revocations.ts';
+import { type SecretUses, secretUses } from './postgres/secret-uses.ts';
 
 /** How often the change log is asked for what is new. */
 const FOLLOW_MS = 100;
@@ -33,6 +34,8 @@ const TEND_MS = 5_000;
 const HEARTBEAT_MS = 15_000;
 /** How often the schedule of the signing keys is looked at: late by so much at most. */
 const TEND_KEYS_MS = 300_000;
+/** How often the times are written at which secrets were used. A process that is killed loses so much of them. */
+const USES_MS = 10_000;
 
 export interface Node {
   readonly memory: Memory;
@@ -42,6 +45,7 @@ export interface Node {
   readonly numbers: () => MemoryNumbers;
   readonly audits: AuditCounts;
   readonly state: () => NodeState;
+  readonly secretUsed: SecretUses['used'];
   /** Nothing may be asked any more. */
   close(): Promise<void>;
 }
@@ -121,6 +125,10 @@ export function openNode(
   const tendKeys = () =>
     maintainKeys(keys, log).catch((error: unknown) => log.warn({ err: error }, 'the signing keys could not be tended'));
   const tending = setInterval(tendKeys, TEND_KEYS_MS).unref();
+  const uses = secretUses(db);
+  const writeUses = () =>
+    uses.write().catch((error: unknown) => log.debug({ err: error }, 'when secrets were used was not written this time'));
+  const writing = setInterval(() => void writeUses(), USES_MS).unref();
   return {
     memory,
     feed,
@@ -128,12 +136,15 @@ export function openNode(
     numbers: memory.numbers,
     audits,
     state: () => ({ ...memory.numbers(), ...etcdState(shared) }),
+    secretUsed: uses.used,
     async close() {
       clearInterval(following);
       clearInterval(auditing);
       clearInterval(tending);
+      clearInterval(writing);
       await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       shared?.close();
+      await writeUses();
     },
   };
 }

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
-import { type AuditLog, Unavailable } from './core/ports.ts';
+import { Unavailable } from './core/ports.ts';
 import { writeServerFile } from './data-folder.ts';
 import { maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
@@ -15,7 +15,8 @@ import { defineDenials, defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
 import { auditLog, tellAudit } from './postgres/audit.ts';
-import { FOLLOWER, openDb } from './postgres/db.ts';
+import { clientDirectory } from './postgres/clients.ts';
+import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
@@ -79,7 +80,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         }
         // Before the first look only this machine's clock could say what has expired.
         await node.memory.prove();
-        deps = httpDeps(config, node, auditLog(db), log);
+        deps = httpDeps(config, node, db, log);
         defineDenials(metrics, deps.denials);
         const tryToMaintain = () => maintain(db, config, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
@@ -126,7 +127,8 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, { memory, feed, state }: Node, audit: AuditLog, log: Logger): HttpDeps {
+function httpDeps(config: Config, { memory, feed, state, secretUsed }: Node, db: Db, log: Logger): HttpDeps {
+  const audit = auditLog(db);
   return {
     clients: memory.clients,
     clientRecords: memory.clientRecords,
@@ -135,13 +137,14 @@ function httpDeps(config: Config, { memory, feed, state }: Node, audit: AuditLog
     revocations: memory.revocations,
     feed,
     audit,
-    denials: new Denials({ audit, tokens: memory.tokens, clientRecords: memory.clientRecords, log }),
+    denials: new Denials({ audit, tokens: memory.tokens, clientRecords: clientDirectory(db, 'find-denied-client'), log }),
     signingKeys: memory.signingKeys,
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,
     keyAdministration: memory.keyAdministration,
     keyAnnounceSeconds: config.keyPolicy.announceSeconds,
     throttle: new FailureThrottle(),
+    secretUsed,
     trustedProxies: config.trustedProxies,
     clock: memory.now,
     prove: memory.prove,

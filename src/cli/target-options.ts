@@ -13,10 +13,25 @@ export function addTargetOptions(command: Command): Command {
     .option('--timeout <seconds>', 'how long to wait for an answer', parseSeconds, 10);
 }
 
+/** Of an option that may be repeated. */
+export function collect(value: string, values: readonly string[] = []): readonly string[] {
+  return [...values, value];
+}
+
 /** @throws InvalidArgumentError */
 export function parseWhole(value: string): number {
   if (!/^[1-9]\d{0,9}$/.test(value)) throw new InvalidArgumentError('It must be a whole number from 1 on.');
   return Number(value);
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** @returns seconds @throws InvalidArgumentError */
+export function parseSpan(value: string): number {
+  const [, count = '', unit = ''] = /^([1-9]\d{0,4})([smhd])$/.exec(value) ?? [];
+  const seconds = Number(count) * (UNIT_SECONDS[unit] ?? 0);
+  if (seconds === 0) throw new InvalidArgumentError('It must be a number and its unit: 90s, 30m, 24h, 7d.');
+  return seconds;
 }
 
 function parseSeconds(value: string): number {

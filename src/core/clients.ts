@@ -1,6 +1,7 @@
 /** Clients and the rules for their metadata: RFC 7591 §2, and ours beside it (docs/client.md). */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { ownScopes, parseScope } from './scope.ts';
@@ -44,8 +45,15 @@ export interface ClientSecret {
   readonly lastUsedAt: Date | undefined;
 }
 
+/** @param now epoch seconds; a secret is wrong from the second on in which it ends */
+export function hasEnded({ expiresAt }: Pick<ClientSecret, 'expiresAt'>, now: number): boolean {
+  return expiresAt !== undefined && Math.floor(expiresAt.getTime() / 1000) <= now;
+}
+
 export interface Client extends ClientSettings {
   readonly id: string;
+  /** grows with each change of the client and its secrets, and with nothing else */
+  readonly version: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly secrets: readonly ClientSecret[];
@@ -237,8 +245,4 @@ function fieldProblems(issue: z.core.$ZodIssue): readonly FieldProblem[] {
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ pointer: pointer([...issue.path, key]), detail: 'is not a known member' }));
   return [{ pointer: pointer(issue.path), detail: issue.message }];
-}
-
-function isAbsoluteUri(value: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:[\x21\x23-\x5b\x5d\x5f\x61-\x7a\x7e]+$/i.test(value) && !value.includes('#') && URL.canParse(value);
 }

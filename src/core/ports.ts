@@ -89,7 +89,7 @@ export interface AuditEntry extends Origin {
 /** Each call is one transaction with its change-log and audit rows, or nothing. */
 export interface ClientAdministration {
   /** in the order of client ids, after `after`; without secrets' verifiers being of any use to a caller */
-  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<readonly Client[]>;
+  list(page: { readonly after: string | undefined; readonly limit: number }, filter?: ClientFilter): Promise<readonly Client[]>;
   /** @returns `undefined` when the id is in use or was used by a deleted client */
   insert(id: string, settings: ClientSettings, secret: NewSecret | undefined, actor: Actor): Promise<Client | undefined>;
   /**
@@ -99,9 +99,19 @@ export interface ClientAdministration {
   update(id: string, change: (current: Client) => ClientSettings, actor: Actor): Promise<Client | undefined>;
   /** Ends all tokens of the client; its id is never given again. @param check may throw to refuse */
   delete(id: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
-  addSecret(id: string, secret: NewSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
+  /** Removes those that have ended. @param check may throw to refuse @returns `undefined` when there is no such client */
+  addSecret(id: string, secret: FurtherSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
   /** @returns `false` when there is no such secret */
   removeSecret(id: string, secret: EndedSecret, check: (current: Client) => void, actor: Actor): Promise<boolean>;
+}
+
+/** All of what is given has to hold. */
+export interface ClientFilter {
+  /** is in the client's id or name, whatever the case of its letters; without control characters */
+  readonly text?: string | undefined;
+  /** a scope token that it is registered for */
+  readonly scope?: string | undefined;
+  readonly disabled?: boolean | undefined;
 }
 
 export interface EndedSecret {
@@ -143,6 +153,12 @@ export interface RevocationStore {
   count(target: RevocationTarget): Promise<number>;
   /** Those after a position that could still end something alive. Fewer than `limit` may be followed by more: see {@link RevocationPage.readTo} */
   list(after: number, limit: number): Promise<RevocationPage>;
+}
+
+/** One that comes to others. */
+export interface FurtherSecret extends NewSecret {
+  /** when the others end that would live longer; `undefined`: they stay as they are */
+  readonly othersExpireAt?: Date | undefined;
 }
 
 export interface AccessTokenStore {

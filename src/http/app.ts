@@ -16,6 +16,7 @@ import {
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { auditRoutes } from './audit.ts';
+import { clientSecretRoutes } from './client-secrets.ts';
 import { clientRoutes } from './clients.ts';
 import type { Denials } from './denials.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
@@ -52,6 +53,8 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly audit: AuditLog;
   readonly denials: Denials;
   readonly throttle: FailureThrottle;
+  /** Is told of each secret that was right; never waits. @param now epoch seconds */
+  readonly secretUsed: (secretId: string, now: number) => void;
   readonly trustedProxies: BlockList | undefined;
   /** epoch seconds */
   readonly clock: () => number;
@@ -93,6 +96,7 @@ export const ROUTES: readonly Route[] = [
   ...revocationRoutes,
   ...keyRoutes,
   ...auditRoutes,
+  ...clientSecretRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

@@ -26,6 +26,7 @@ const OAUTH_STATUS: Record<OAuthErrorCode, 400 | 401> = {
   unauthorized_client: 400,
   unsupported_grant_type: 400,
   invalid_scope: 400,
+  invalid_target: 400,
   unsupported_token_type: 400,
 };
 
@@ -38,6 +39,7 @@ const PROBLEM_STATUS: Record<ProblemCode, number> = {
   conflict: 409,
   cursor_gone: 410,
   idempotency_key_reused: 422,
+  precondition_failed: 412,
 };
 
 const HTTP_CODE: Record<HttpError['status'], string> = {
@@ -59,6 +61,7 @@ const TITLES: Readonly<Record<number, string>> = {
   406: 'Not Acceptable',
   409: 'Conflict',
   410: 'Gone',
+  412: 'Precondition Failed',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',

@@ -3,8 +3,7 @@ import { type FieldProblem, Problem } from '../core/errors.ts';
 import type { PlannedKey, Rotation } from '../core/key-schedule.ts';
 import { json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
-import { hasBody, parseTime } from './clients.ts';
-import { authorize, JSON_TYPE, readChange } from './management.ts';
+import { authorize, hasBody, JSON_TYPE, parseTime, readChange } from './management.ts';
 
 const SCOPE = 'auth:keys';
 

@@ -43,9 +43,38 @@ export function queryOf({ url }: Request): URLSearchParams {
   return new URLSearchParams(start < 0 ? '' : url.slice(start + 1));
 }
 
+/**
+ * For lists: a typing error must not show everything, and of two values nobody knows which was meant.
+ *
+ * @throws Problem `invalid_request`
+ */
+export function readQuery(request: Request, ...known: readonly string[]): URLSearchParams {
+  const query = queryOf(request);
+  const names = [...query.keys()];
+  if (new Set(names).size < names.length || !names.every((name) => known.includes(name)))
+    throw new Problem('invalid_request', `the query may have ${known.join(', ')}, and each of them once`);
+  return query;
+}
+
 /** @throws Problem `invalid_request` */
 export function readLimit(text: string | null): number {
   const limit = text === null ? PAGE_DEFAULT : /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (limit < 1 || limit > PAGE_MAX) throw new Problem('invalid_request', `limit must be a number from 1 to ${PAGE_MAX}`);
   return limit;
+}
+
+/** Where nothing has to be said, no body is needed. */
+export function hasBody({ headers }: Request): boolean {
+  return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
+}
+
+/** RFC 3339; JavaScript would take the 30th of February for the 2nd of March, and lets an offset lead into the year 10000, which no text of RFC 3339 names. */
+export function parseTime(text: unknown): Date | undefined {
+  const date = /^(\d{4})-(\d\d)-(\d\d)T(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.exec(
+    typeof text === 'string' ? text : '',
+  );
+  if (!date) return undefined;
+  const [year = 0, month = 0, day = 0] = date.slice(1).map(Number);
+  const time = new Date(date[0]);
+  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day && time.getUTCFullYear() <= 9999 ? time : undefined;
 }

@@ -7,13 +7,12 @@ import { cursorOf, parseRevocation, readCursor, revocationDocument } from '../co
 import { eventStream, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { readBearer } from './credentials.ts';
-import { authorize, JSON_TYPE, queryOf, readChange, readLimit } from './management.ts';
+import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
 
 const WRITER = 'auth:revocations';
 const READERS = ['auth:revocations:read', WRITER] as const;
 const STREAM_TYPE = 'text/event-stream';
 const WAIT_SECONDS_MAX = 60;
-const PARAMETERS = ['after', 'limit', 'wait'];
 
 export const revocationRoutes: readonly Route[] = [
   { method: 'POST', path: '/revocations', style: 'management', answer: addRevocation },
@@ -41,11 +40,7 @@ async function addRevocation(call: Call, deps: HttpDeps): Promise<Response> {
 
 async function followRevocations(call: Call, deps: HttpDeps): Promise<Response> {
   await authorize(call, deps, ...READERS);
-  const query = queryOf(call.request);
-  for (const name of new Set(query.keys())) {
-    if (!PARAMETERS.includes(name) || query.getAll(name).length > 1)
-      throw new Problem('invalid_request', `the parameters are ${PARAMETERS.join(', ')}, each of them once`);
-  }
+  const query = readQuery(call.request, 'after', 'limit', 'wait');
   const limit = readLimit(query.get('limit'));
   const wait = readWait(query.get('wait'));
   const isStream = prefersStream(call.request.headers.get('accept'));

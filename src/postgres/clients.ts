@@ -1,13 +1,15 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import { clientChanges, clientDetail } from '../core/audit.ts';
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
-import type { Actor, ClientAdministration, ClientDirectory, EndedSecret, NewSecret } from '../core/ports.ts';
+import type { Actor, ClientAdministration, ClientDirectory, ClientFilter, EndedSecret, FurtherSecret, NewSecret } from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
+import { pageOfIds } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
 
 interface ClientRow {
   readonly client_id: string;
+  readonly version: number;
   readonly auth_method: Client['authMethod'];
   readonly grant_types: readonly string[];
   readonly scope: readonly string[];
@@ -35,18 +37,22 @@ interface SecretRow {
   readonly last_used_at: string | null;
 }
 
-const CLIENT_COLUMNS = `c.client_id, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
+const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
   c.access_token_ttl, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
   (select coalesce(json_agg(json_build_object('id', s.id, 'name', s.name, 'verifier', s.verifier, 'created_at', s.created_at,
     'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
    from client_secret s where s.client_id = c.client_id) as secrets`;
 
-/** Record, secrets and position in the change log from one statement, so from one snapshot. */
-export function clientDirectory(db: Db): ClientDirectory {
+/**
+ * Record, secrets and position in the change log from one statement, so from one snapshot.
+ *
+ * @param name another one for looking in the background, so that it can be told from what requests ask
+ */
+export function clientDirectory(db: Db, name = 'find-client'): ClientDirectory {
   return {
     async find(clientId) {
       const [row] = await db.query<ClientRow>({
-        name: 'find-client',
+        name,
         text: `select ${CLIENT_COLUMNS}, (select last_seq from change_log) as last_seq
           from client c where c.client_id = $1 and c.deleted_at is null`,
         values: [clientId],
@@ -60,7 +66,7 @@ export function clientDirectory(db: Db): ClientDirectory {
 export function clientAdministration(db: Db, announce: Announce): ClientAdministration {
   const changes: Changes = (work) => changing(db, announce, work);
   return {
-    list: (page) => list(db, page),
+    list: (page, filter) => list(db, page, filter),
     insert: (id, settings, secret, actor) => insert(changes, id, settings, secret, actor),
     update: (id, change, actor) => update(changes, id, change, actor),
     delete: (id, check, actor) => remove(changes, id, check, actor),
@@ -71,11 +77,15 @@ export function clientAdministration(db: Db, announce: Announce): ClientAdminist
 
 type Changes = <T>(work: (tx: Queries, append: Announce) => Promise<T>) => Promise<T>;
 
-async function list(db: Db, { after, limit }: { readonly after: string | undefined; readonly limit: number }): Promise<readonly Client[]> {
+async function list(
+  db: Db,
+  { after, limit }: { readonly after: string | undefined; readonly limit: number },
+  filter: ClientFilter = {},
+): Promise<readonly Client[]> {
+  const { text, values } = pageOfIds(filter, [after ?? '', limit]);
   const rows = await db.query<ClientRow>({
-    name: 'list-clients',
-    text: `select ${CLIENT_COLUMNS} from client c where c.deleted_at is null and c.client_id > $1 order by c.client_id limit $2`,
-    values: [after ?? '', limit],
+    text: `select ${CLIENT_COLUMNS} from client c where c.client_id in (${text}) order by c.client_id limit $2`,
+    values,
   });
   return rows.map(clientOf);
 }
@@ -145,7 +155,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
 async function addSecret(
   changes: Changes,
   id: string,
-  secret: NewSecret,
+  secret: FurtherSecret,
   check: (current: Client) => void,
   actor: Actor,
 ): Promise<ClientSecret | undefined> {
@@ -153,8 +163,12 @@ async function addSecret(
     const current = await lock(tx, id);
     if (!current) return undefined;
     check(current);
+    const { othersExpireAt } = secret;
+    await deleteEndedSecrets(tx, id);
+    if (othersExpireAt) await shortenSecrets(tx, id, othersExpireAt);
     const secretId = await insertSecret(tx, id, secret);
-    await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId });
+    const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
+    await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
     append(await appendChange(tx, 'client_record', id));
     return (await find(tx, id))?.secrets.find((added) => added.id === secretId);
   });
@@ -197,6 +211,23 @@ export async function insertSecret(tx: Queries, clientId: string, { name, verifi
   return row?.id ?? '';
 }
 
+/** So that nobody has to tidy up before a secret can be changed for the eleventh time. */
+async function deleteEndedSecrets(tx: Queries, clientId: string): Promise<void> {
+  await tx.query({
+    name: 'delete-ended-secrets',
+    text: 'delete from client_secret where client_id = $1 and expires_at <= clock_timestamp()',
+    values: [clientId],
+  });
+}
+
+async function shortenSecrets(tx: Queries, clientId: string, expiresAt: Date): Promise<void> {
+  await tx.query({
+    name: 'shorten-secrets',
+    text: 'update client_secret set expires_at = $2 where client_id = $1 and (expires_at is null or expires_at > $2)',
+    values: [clientId, expiresAt],
+  });
+}
+
 /** The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for. */
 async function lock(tx: Queries, id: string): Promise<Client | undefined> {
   await tx.query({ name: 'lock-client', text: 'select from client where client_id = $1 for update', values: [id] });
@@ -231,6 +262,7 @@ function settingValues(settings: ClientSettings): unknown[] {
 function clientOf(row: ClientRow): Client {
   return {
     id: row.client_id,
+    version: row.version,
     authMethod: row.auth_method,
     grantTypes: row.grant_types,
     scope: row.scope,

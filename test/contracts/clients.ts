@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Client, ClientSettings } from '../../src/core/clients.ts';
 import { Problem } from '../../src/core/errors.ts';
+import type { ClientFilter } from '../../src/core/ports.ts';
 import { ACTOR, allow, insist, NOW, newSecret, type OpenStores, type Stores, settings } from './stores.ts';
 
 const EVERYTHING = {
@@ -23,7 +24,7 @@ const EVERYTHING = {
 };
 
 /** @returns the part of the client that a caller decides about */
-function settingsOf({ id, createdAt, updatedAt, secrets, ...rest }: Client): ClientSettings {
+function settingsOf({ id, version, createdAt, updatedAt, secrets, ...rest }: Client): ClientSettings {
   return rest;
 }
 
@@ -96,6 +97,26 @@ export function clientContract(open: OpenStores): void {
       assert.deepEqual(seen, inserted);
     });
 
+    test('the version grows with each change of the client or its secrets', async () => {
+      const inserted = await stores.administration.insert('versions', settings(), newSecret('a'), ACTOR);
+      const seen = [inserted?.version ?? 0];
+      const { update, addSecret, removeSecret } = stores.administration;
+      const changes = [
+        () => update('versions', (current) => current, ACTOR),
+        () => addSecret('versions', newSecret('b'), allow, ACTOR),
+        () => removeSecret('versions', kept(inserted?.secrets[0]?.id ?? ''), allow, ACTOR),
+      ];
+      for (const change of changes) {
+        assert.ok(await change());
+        seen.push((await find('versions'))?.version ?? 0);
+        assert.equal((await find('versions'))?.version, seen.at(-1), 'reading is no change');
+      }
+      assert.deepEqual(
+        seen,
+        [...new Set(seen)].sort((a, b) => a - b),
+      );
+    });
+
     test('twenty updates at once: none is lost', async () => {
       await insert('patched');
       const add = (claim: string) => (current: Client) => ({ ...current, claims: { ...current.claims, [claim]: true } });
@@ -142,6 +163,36 @@ export function clientContract(open: OpenStores): void {
         ['a', undefined],
       );
       assert.equal(await stores.administration.removeSecret('secrets', kept(b.id), allow, ACTOR), false, 'it is gone already');
+    });
+
+    test('a rotation gives an end to those that would live longer, and removes those that have ended', async () => {
+      const at = (seconds: number) => new Date((NOW + 1_000_000_000 + seconds) * 1000);
+      await stores.administration.insert('rotated', settings(), newSecret('a', { name: 'endless' }), ACTOR);
+      for (const [name, expiresAt] of [
+        ['ended', new Date(0)],
+        ['sooner', at(-60)],
+        ['later', at(60)],
+      ] as const) {
+        await stores.administration.addSecret('rotated', newSecret(name, { name, expiresAt }), allow, ACTOR);
+      }
+      const before = (await find('rotated'))?.secrets ?? [];
+      const added = await stores.administration.addSecret(
+        'rotated',
+        { ...newSecret('b', { name: 'new', expiresAt: at(9_000) }), othersExpireAt: at(0) },
+        allow,
+        ACTOR,
+      );
+      const after = (await find('rotated'))?.secrets ?? [];
+      assert.deepEqual(
+        after.map(({ name, expiresAt }) => [name, expiresAt?.getTime()]),
+        [['endless', at(0)], ['sooner', at(-60)], ['later', at(0)], ['new', at(9_000)]].map(([name, end]) => [name, Number(end)]), // biome-ignore format: a table
+      );
+      assert.equal(added?.id, after[3]?.id);
+      const kept = before.filter(({ name }) => name !== 'ended').map(({ id, verifier }) => [id, verifier]);
+      assert.deepEqual(
+        after.slice(0, 3).map(({ id, verifier }) => [id, verifier]),
+        kept,
+      );
     });
 
     test('a secret is removed from its own client only, and no junk fails', async () => {
@@ -203,6 +254,39 @@ export function clientContract(open: OpenStores): void {
       const listed = await stores.administration.list({ after: undefined, limit: 500 });
       assert.ok(listed.length > 10);
       for (const client of listed) assert.deepEqual(client, await find(client.id));
+    });
+
+    test('a filter chooses by a part of id or name, by a scope and by the state, and by all of them', async () => {
+      await insert('filter-orders', { client_name: 'Order Service', scope: 'stock:read stock:write' });
+      await insert('filter-Reports', { client_name: 'Berichte (\u00fcber) 100%_\\', scope: 'stock:read', disabled: true });
+      await insert('filter-bare', { scope: 'stock' });
+      const list = async (filter: ClientFilter) => {
+        const listed = await stores.administration.list({ after: 'filter-', limit: 500 }, filter);
+        return listed.flatMap(({ id }) => (id.startsWith('filter-') ? [id.slice('filter-'.length)] : []));
+      };
+      for (const [filter, expected] of [
+        [{}, ['Reports', 'bare', 'orders']],
+        [{ text: 'ORDER' }, ['orders']],
+        [{ text: 'r service' }, ['orders']],
+        [{ text: 'reports' }, ['Reports']],
+        [{ text: '(\u00fcber) 100%_\\' }, ['Reports']],
+        [{ text: '%' }, ['Reports']],
+        [{ text: 'o_d' }, []],
+        [{ text: 'ordersorder' }, []],
+        [{ text: 'filter-' }, ['Reports', 'bare', 'orders']],
+        [{ scope: 'stock:read' }, ['Reports', 'orders']],
+        [{ scope: 'stock' }, ['bare']],
+        [{ disabled: true }, ['Reports']],
+        [{ disabled: false }, ['bare', 'orders']],
+        [{ text: 'r', scope: 'stock:read', disabled: false }, ['orders']],
+        [{ text: 'r', scope: 'stock:write', disabled: true }, []],
+      ] as const) {
+        assert.deepEqual(await list(filter), expected, JSON.stringify(filter));
+      }
+      await stores.administration.update('filter-bare', () => settings({ client_name: 'Renamed' }), ACTOR);
+      assert.deepEqual([await list({ text: 'renamed' }), await list({ scope: 'stock' })], [['bare'], []], 'as it is now');
+      await stores.administration.delete('filter-bare', allow, ACTOR);
+      assert.deepEqual(await list({ text: 'renamed' }), []);
     });
 
     /** Each write, its entry in the change log and in the audit. */

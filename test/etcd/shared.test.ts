@@ -64,6 +64,7 @@ const client = (members = {}) => ({
   client: {
     ...settings({ scope: 'read write', claims: { tier: 'gold' }, client_name: 'Billing' }),
     id: 'billing',
+    version: 1,
     createdAt: new Date(NOW * 1000),
     updatedAt: new Date(NOW * 1000),
     secrets: [

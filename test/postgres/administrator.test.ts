@@ -98,6 +98,17 @@ test('a configured secret is the administrator’s; another value at the next st
   assert.deepEqual(await countOf(created), { audits: 3, changes: 3 });
 });
 
+test('a configured secret that was given an end, as by a rotation, is good again after the next start', async (t) => {
+  const created = await database(t);
+  const configured = secret();
+  await ensureAdministrator(created.db, 'admin', configured);
+  await created.query("update client_secret set expires_at = now() - interval '1 s'");
+  assert.deepEqual(await opens(created, configured), [false]);
+  await ensureAdministrator(created.db, 'admin', configured);
+  assert.deepEqual(await opens(created, configured), [true]);
+  assert.equal((await created.query('select from client_secret')).length, 1);
+});
+
 test('without the variable the secret that came from it stays', async (t) => {
   const created = await database(t);
   const configured = secret();
@@ -121,7 +132,8 @@ test('what an administrator changed of the client stays: scope, name, disabled',
   const changed = await clientAdministration(db, () => undefined).update('admin', (current) => ({ ...current, ...change }), ACTOR);
   await ensureAdministrator(db, 'admin', secret());
   const known = await clientDirectory(db).find('admin');
-  assert.deepEqual({ ...known?.client, secrets: [] }, { ...changed, secrets: [] });
+  const settingsOnly = { secrets: [], version: 0 }; // a secret was added
+  assert.deepEqual({ ...known?.client, ...settingsOnly }, { ...changed, ...settingsOnly });
 });
 
 for (const [why, configured] of [

@@ -107,14 +107,19 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
   }
 
   const administrationOf = (commit: Commit): ClientAdministration => ({
-    async list({ after = '', limit }) {
-      const ids = [...clients.keys()].filter((id) => id > after).sort();
+    async list({ after = '', limit }, { text, scope, disabled } = {}) {
+      const isListed = (client: Client | undefined) =>
+        [client?.id, client?.registration.client_name].some((name) => `${name ?? ''}`.toLowerCase().includes(text?.toLowerCase() ?? '')) &&
+        (scope === undefined || client?.scope.includes(scope)) &&
+        (disabled === undefined || client?.disabled === disabled);
+      const ids = [...clients.keys()].filter((id) => id > after && isListed(clients.get(id))).sort();
       return ids.slice(0, limit).flatMap((id) => clients.get(id) ?? []);
     },
     async insert(id, settings, secret, actor) {
       if (clients.has(id) || deleted.has(id)) return undefined;
       const now = moment();
-      clients.set(id, { ...structuredClone(settings), id, createdAt: now, updatedAt: now, secrets: secret ? [secretOf(secret)] : [] });
+      const secrets = secret ? [secretOf(secret)] : [];
+      clients.set(id, { ...structuredClone(settings), id, version: 1, createdAt: now, updatedAt: now, secrets });
       commit(actor, 'client.create', 'client_record', id);
       return clients.get(id);
     },
@@ -122,8 +127,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current) return undefined;
       const settings: ClientSettings = change(current);
-      const { createdAt, secrets } = current;
-      clients.set(id, { ...structuredClone(settings), id, createdAt, secrets, updatedAt: moment() });
+      const { createdAt, secrets, version } = current;
+      clients.set(id, { ...structuredClone(settings), id, version: version + 1, createdAt, secrets, updatedAt: moment() });
       commit(actor, 'client.update', settings.disabled && !current.disabled ? 'client' : 'client_record', id);
       return clients.get(id);
     },
@@ -140,8 +145,13 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current) return undefined;
       check(current);
+      const at = moment();
+      const { othersExpireAt: end } = newSecret;
+      const others = current.secrets
+        .filter(({ expiresAt }) => !expiresAt || expiresAt > at)
+        .map((other) => (end && (!other.expiresAt || other.expiresAt > end) ? { ...other, expiresAt: end } : other));
       const secret = secretOf(newSecret);
-      clients.set(id, { ...current, secrets: [...current.secrets, secret] });
+      clients.set(id, { ...current, version: current.version + 1, secrets: [...others, secret] });
       commit(actor, 'client.secret.add', 'client_record', id);
       return secret;
     },
@@ -149,7 +159,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current?.secrets.some((secret) => secret.id === secretId)) return false;
       check(current);
-      clients.set(id, { ...current, secrets: current.secrets.filter((secret) => secret.id !== secretId) });
+      const secrets = current.secrets.filter((secret) => secret.id !== secretId);
+      clients.set(id, { ...current, version: current.version + 1, secrets });
       commit(actor, 'client.secret.remove', theirs === 'end' ? 'client' : 'client_record', id);
       return true;
     },

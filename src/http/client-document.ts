@@ -1,0 +1,37 @@
+/** How a client and its secrets are shown, and how a request names one. */
+import { CLIENT_ID_PATTERN, type Client, type ClientSecret, clientMetadata } from '../core/clients.ts';
+import { Problem } from '../core/errors.ts';
+import type { Call } from './app.ts';
+
+/** A client as it is read: RFC 7591 names, never a secret or its verifier. */
+export function clientDocument(client: Client): Readonly<Record<string, unknown>> {
+  return {
+    client_id: client.id,
+    client_id_issued_at: Math.floor(client.createdAt.getTime() / 1000),
+    ...clientMetadata(client),
+    secrets: client.secrets.map(secretDocument),
+    created_at: client.createdAt.toISOString(),
+    updated_at: client.updatedAt.toISOString(),
+  };
+}
+
+export function secretDocument(secret: ClientSecret): Readonly<Record<string, unknown>> {
+  return {
+    id: secret.id,
+    ...(secret.name !== undefined && { name: secret.name }),
+    created_at: secret.createdAt.toISOString(),
+    ...(secret.expiresAt && { expires_at: secret.expiresAt.toISOString() }),
+    ...(secret.lastUsedAt && { last_used_at: secret.lastUsedAt.toISOString() }),
+  };
+}
+
+/** What cannot be an id is not shown to the store. @throws Problem `not_found` */
+export function clientIdOf(call: Call): string {
+  const id = call.param('client_id');
+  if (!CLIENT_ID_PATTERN.test(id)) throw noSuchClient();
+  return id;
+}
+
+export function noSuchClient(): Problem {
+  return new Problem('not_found', 'there is no such client');
+}

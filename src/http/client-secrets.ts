@@ -1,0 +1,83 @@
+/** `/clients/{client_id}/secrets` (docs/client.md). */
+import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
+import { type Client, hasEnded, requireOwnScopes, SECRETS_MAX } from '../core/clients.ts';
+import { Problem } from '../core/errors.ts';
+import type { FurtherSecret } from '../core/ports.ts';
+import { empty, json } from './answers.ts';
+import type { Call, HttpDeps, Route } from './app.ts';
+import { clientIdOf, noSuchClient, secretDocument } from './client-document.ts';
+import { readPreconditions, requirePreconditions } from './etag.ts';
+import { authorize, hasBody, JSON_TYPE, parseTime, queryOf, readChange } from './management.ts';
+
+const WRITER = 'auth:clients';
+
+export const clientSecretRoutes: readonly Route[] = [
+  { method: 'POST', path: '/clients/:client_id/secrets', style: 'management', answer: addSecret },
+  { method: 'DELETE', path: '/clients/:client_id/secrets/:secret_id', style: 'management', answer: removeSecret },
+];
+
+async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
+  const { actor, document } = hasBody(call.request)
+    ? await readChange(call, deps, WRITER, JSON_TYPE)
+    : { actor: await authorize(call, deps, WRITER), document: {} };
+  const now = deps.clock();
+  const { name, expiresAt, othersExpireAt } = parseNewSecret(document, now);
+  const preconditions = readPreconditions(call.request);
+  const check = (current: Client) => {
+    requireOwnScopes(actor.scope, current);
+    requirePreconditions(preconditions, current);
+    if (current.authMethod === 'none') throw new Problem('conflict', 'a client with token_endpoint_auth_method "none" has no secrets');
+    if (current.secrets.filter((secret) => !hasEnded(secret, now)).length >= SECRETS_MAX)
+      throw new Problem('conflict', `a client has at most ${SECRETS_MAX} secrets: remove one first`);
+  };
+  const secret = mintClientSecret();
+  const added = await deps.administration.addSecret(
+    clientIdOf(call),
+    { name, verifier: secretVerifier(secret), expiresAt, othersExpireAt },
+    check,
+    actor,
+  );
+  if (!added) throw noSuchClient();
+  return json({ ...secretDocument(added), client_secret: secret }, 201);
+}
+
+async function removeSecret(call: Call, deps: HttpDeps): Promise<Response> {
+  const actor = await authorize(call, deps, WRITER);
+  const secretId = call.param('secret_id');
+  const preconditions = readPreconditions(call.request);
+  const check = (current: Client) => {
+    requireOwnScopes(actor.scope, current);
+    requirePreconditions(preconditions, current);
+  };
+  const secret = { secretId, tokens: readRevokeTokens(call) };
+  const removed = /^[0-9a-f-]{36}$/.test(secretId) && (await deps.administration.removeSecret(clientIdOf(call), secret, check, actor));
+  if (!removed) throw new Problem('not_found', 'there is no such secret');
+  return empty(204);
+}
+
+/** A typing error must not leave tokens alive that were to end, so nothing but the two words is taken. */
+function readRevokeTokens({ request }: Call): 'keep' | 'end' {
+  const values = queryOf(request).getAll('revoke_tokens');
+  const value = values.length > 1 ? undefined : (values[0] ?? 'false');
+  if (value !== 'true' && value !== 'false') throw new Problem('invalid_request', 'revoke_tokens must be true or false');
+  return value === 'true' ? 'end' : 'keep';
+}
+
+function parseNewSecret(document: Readonly<Record<string, unknown>>, now: number): Omit<FurtherSecret, 'verifier'> {
+  const { name, expires_at: expires, previous_expires_at: othersExpire, ...others } = document;
+  const [expiresAt, othersExpireAt] = [parseTime(expires), parseTime(othersExpire)];
+  const isFuture = (given: unknown, time: Date | undefined) =>
+    given === undefined || (time !== undefined && !hasEnded({ expiresAt: time }, now));
+  const fields = [
+    ...Object.keys(others).map((other) => ({ pointer: `/${other}`, detail: 'is not a known member' })),
+    ...(name === undefined || (typeof name === 'string' && /^\P{Cc}{1,200}$/u.test(name))
+      ? []
+      : [{ pointer: '/name', detail: 'must be 1 to 200 characters of text' }]),
+    ...(isFuture(expires, expiresAt) ? [] : [{ pointer: '/expires_at', detail: 'must be a time in the future, RFC 3339' }]),
+    ...(isFuture(othersExpire, othersExpireAt)
+      ? []
+      : [{ pointer: '/previous_expires_at', detail: 'must be a time in the future, RFC 3339; a secret that is to end now is removed' }]),
+  ];
+  if (fields.length > 0) throw new Problem('invalid_request', 'the secret is not valid', fields);
+  return { name: name as string | undefined, expiresAt, othersExpireAt };
+}
