@@ -21,6 +21,22 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION client_text(client_id text, registration jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select lower(client_id || chr(10) || coalesce(registration ->> 'client_name', ''))
+$function$;
+
+CREATE OR REPLACE FUNCTION text_parts(value text, sizes integer[])
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select array(select distinct substr(value, at, size) from unnest(sizes) as size, generate_series(1, length(value) - size + 1) as at)
+$function$;
+
 create table access_token (
   token_hash bytea not null,
   jti uuid not null,
@@ -95,6 +111,8 @@ create table client (
   constraint client_access_token_format_check CHECK (access_token_format = ANY (ARRAY['reference'::text, 'jwt'::text])),
   constraint client_access_token_ttl_check CHECK (access_token_ttl > 0)
 );
+CREATE INDEX client_disabled ON client USING btree (disabled, client_id) WHERE (deleted_at IS NULL);
+CREATE INDEX client_search ON client USING gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}'::integer[])) WITH (fastupdate=off) WHERE (deleted_at IS NULL);
 CREATE TRIGGER client_changed BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION client_changed();
 
 create table client_secret (

@@ -51,9 +51,21 @@ function addList(client: Command): void {
     .command('list')
     .description('list clients, in the order of their ids')
     .option('--limit <count>', 'how many; with --all, how many to ask for at a time', parseWhole)
-    .option('--all', 'all of them, whatever their number');
+    .option('--all', 'all of them, whatever their number')
+    .option('--search <text>', 'those with this in their id or name, whatever the case')
+    .option('--scope <scope>', 'those that may have this one scope')
+    .addOption(new Option('--disabled', 'those that are disabled').conflicts('enabled'))
+    .addOption(new Option('--enabled', 'those that are not'));
   addTargetOptions(list)
-    .addHelpText('after', '\nExamples:\n  $ auth client list\n  $ auth client list --all --json | jq -r ".items[].client_id"\n')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ auth client list
+  $ auth client list --search invoice --scope invoices:write --enabled
+  $ auth client list --all --json | jq -r ".items[].client_id"
+`,
+    )
     .action(async (options: ListOptions) => (await import('./client.ts')).listClients(options));
 }
 

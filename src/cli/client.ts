@@ -20,6 +20,10 @@ export interface CreateOptions extends Options, MetadataOptions {
 export interface ListOptions extends Options {
   readonly limit?: number;
   readonly all?: boolean;
+  readonly search?: string;
+  readonly scope?: string;
+  readonly disabled?: boolean;
+  readonly enabled?: boolean;
 }
 
 export interface UpdateOptions extends Options, MetadataOptions {
@@ -53,7 +57,7 @@ export async function listClients(options: ListOptions): Promise<void> {
     const pages: Answer[] = [];
     let cursor: unknown;
     do {
-      const query = new URLSearchParams();
+      const query = filterOf(options);
       if (options.limit !== undefined) query.set('limit', String(options.limit));
       if (typeof cursor === 'string') query.set('cursor', cursor);
       const page = await get(`/clients${query.size > 0 ? `?${query}` : ''}`);
@@ -72,6 +76,14 @@ export async function listClients(options: ListOptions): Promise<void> {
   ]);
   writeTable(['CLIENT ID', 'NAME', 'STATE', 'SCOPE'], rows);
   if (!options.all && pages[0]?.document.next_cursor !== undefined) writeNote('there are more clients: --all shows them');
+}
+
+function filterOf({ search, scope, disabled, enabled }: ListOptions): URLSearchParams {
+  const query = new URLSearchParams();
+  if (search !== undefined) query.set('q', search);
+  if (scope !== undefined) query.set('scope', scope);
+  if (disabled || enabled) query.set('disabled', String(disabled === true));
+  return query;
 }
 
 export async function showClient(id: string, options: Options): Promise<void> {

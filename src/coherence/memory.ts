@@ -251,7 +251,7 @@ export function openMemory(options: MemoryOptions): Memory {
     },
     clientRecords,
     administration: {
-      list: (page) => behind.list(page),
+      list: (...page) => behind.list(...page),
       // What only adds ends nothing, and its answer is the only one that shows the secret: it waits for nobody.
       insert: (...change) => known(() => behind.insert(...change)),
       addSecret: (...change) => known(() => behind.addSecret(...change)),

@@ -51,7 +51,7 @@ export interface Actor {
 /** Each call is one transaction with its change-log and audit rows, or nothing. */
 export interface ClientAdministration {
   /** in the order of client ids, after `after`; without secrets' verifiers being of any use to a caller */
-  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<readonly Client[]>;
+  list(page: { readonly after: string | undefined; readonly limit: number }, filter?: ClientFilter): Promise<readonly Client[]>;
   /** @returns `undefined` when the id is in use or was used by a deleted client */
   insert(id: string, settings: ClientSettings, secret: NewSecret | undefined, actor: Actor): Promise<Client | undefined>;
   /**
@@ -64,6 +64,15 @@ export interface ClientAdministration {
   addSecret(id: string, secret: NewSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
   /** @returns `false` when there is no such secret */
   removeSecret(id: string, secret: EndedSecret, check: (current: Client) => void, actor: Actor): Promise<boolean>;
+}
+
+/** All of what is given has to hold. */
+export interface ClientFilter {
+  /** is in the client's id or name, whatever the case of its letters; without control characters */
+  readonly text?: string | undefined;
+  /** a scope token that it is registered for */
+  readonly scope?: string | undefined;
+  readonly disabled?: boolean | undefined;
 }
 
 export interface EndedSecret {

@@ -11,12 +11,13 @@ import {
   requireOwnScopes,
 } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
-import type { Actor } from '../core/ports.ts';
+import type { Actor, ClientFilter } from '../core/ports.ts';
+import { parseScope } from '../core/scope.ts';
 import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { clientDocument, clientIdOf, noSuchClient } from './client-document.ts';
 import { etagOf, isNotModified, readPreconditions, requireMatch, requirePreconditions } from './etag.ts';
-import { authorize, JSON_TYPE, queryOf, readChange, readLimit } from './management.ts';
+import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
 import { mergePatch } from './merge-patch.ts';
 
 const WRITER = 'auth:clients';
@@ -33,10 +34,11 @@ export const clientRoutes: readonly Route[] = [
 
 async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
   await authorize(call, deps, ...READERS);
-  const query = queryOf(call.request);
+  const query = readQuery(call.request, 'q', 'scope', 'disabled', 'limit', 'cursor');
+  const filter = readFilter(query);
   const limit = readLimit(query.get('limit'));
   // One more than asked for says whether there is another page.
-  const clients = await deps.administration.list({ after: readCursor(query.get('cursor')), limit: limit + 1 });
+  const clients = await deps.administration.list({ after: readCursor(query.get('cursor')), limit: limit + 1 }, filter);
   const page = clients.slice(0, limit);
   const last = page.at(-1);
   const hasMore = clients.length > limit && last !== undefined;
@@ -115,6 +117,16 @@ async function deleteClient(call: Call, deps: HttpDeps): Promise<Response> {
   const deleted = await deps.administration.delete(clientIdOf(call), check, actor);
   if (!deleted) throw noSuchClient();
   return empty(204);
+}
+
+/** @throws Problem `invalid_request` */
+function readFilter(query: URLSearchParams): ClientFilter {
+  const [text, scope, disabled] = [query.get('q') ?? undefined, query.get('scope') ?? undefined, query.get('disabled') ?? undefined];
+  if (text !== undefined && !/^\P{Cc}{1,200}$/u.test(text)) throw new Problem('invalid_request', 'q must be 1 to 200 characters of text');
+  if (scope !== undefined && parseScope(scope)?.length !== 1) throw new Problem('invalid_request', 'scope must be one scope token');
+  if (disabled !== undefined && disabled !== 'true' && disabled !== 'false')
+    throw new Problem('invalid_request', 'disabled must be true or false');
+  return { text, scope, disabled: disabled === undefined ? undefined : disabled === 'true' };
 }
 
 /** The last id of the page before. */

@@ -43,6 +43,19 @@ export function queryOf({ url }: Request): URLSearchParams {
   return new URLSearchParams(start < 0 ? '' : url.slice(start + 1));
 }
 
+/**
+ * For lists: a typing error must not show everything, and of two values nobody knows which was meant.
+ *
+ * @throws Problem `invalid_request`
+ */
+export function readQuery(request: Request, ...known: readonly string[]): URLSearchParams {
+  const query = queryOf(request);
+  const names = [...query.keys()];
+  if (new Set(names).size < names.length || !names.every((name) => known.includes(name)))
+    throw new Problem('invalid_request', `the query may have ${known.join(', ')}, and each of them once`);
+  return query;
+}
+
 /** @throws Problem `invalid_request` */
 export function readLimit(text: string | null): number {
   const limit = text === null ? PAGE_DEFAULT : /^\d{1,4}$/.test(text) ? Number(text) : 0;

@@ -1,8 +1,9 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
-import type { Actor, ClientAdministration, ClientDirectory, EndedSecret, NewSecret } from '../core/ports.ts';
+import type { Actor, ClientAdministration, ClientDirectory, ClientFilter, EndedSecret, NewSecret } from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
+import { pageOfIds } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
 
 interface ClientRow {
@@ -60,7 +61,7 @@ export function clientDirectory(db: Db): ClientDirectory {
 export function clientAdministration(db: Db, announce: Announce): ClientAdministration {
   const changes: Changes = (work) => changing(db, announce, work);
   return {
-    list: (page) => list(db, page),
+    list: (page, filter) => list(db, page, filter),
     insert: (id, settings, secret, actor) => insert(changes, id, settings, secret, actor),
     update: (id, change, actor) => update(changes, id, change, actor),
     delete: (id, check, actor) => remove(changes, id, check, actor),
@@ -71,11 +72,15 @@ export function clientAdministration(db: Db, announce: Announce): ClientAdminist
 
 type Changes = <T>(work: (tx: Queries, append: Announce) => Promise<T>) => Promise<T>;
 
-async function list(db: Db, { after, limit }: { readonly after: string | undefined; readonly limit: number }): Promise<readonly Client[]> {
+async function list(
+  db: Db,
+  { after, limit }: { readonly after: string | undefined; readonly limit: number },
+  filter: ClientFilter = {},
+): Promise<readonly Client[]> {
+  const { text, values } = pageOfIds(filter, [after ?? '', limit]);
   const rows = await db.query<ClientRow>({
-    name: 'list-clients',
-    text: `select ${CLIENT_COLUMNS} from client c where c.deleted_at is null and c.client_id > $1 order by c.client_id limit $2`,
-    values: [after ?? '', limit],
+    text: `select ${CLIENT_COLUMNS} from client c where c.client_id in (${text}) order by c.client_id limit $2`,
+    values,
   });
   return rows.map(clientOf);
 }

@@ -128,6 +128,22 @@ test('list: a table, pages, all of them', async () => {
   assert.equal((await client(['list', '--limit', '501'])).code, 1);
 });
 
+test('list: only those that are searched for', async () => {
+  await createClient(server, { client_id: 'found-1', client_name: 'Needle & Co', scope: 'sew knit' });
+  await createClient(server, { client_id: 'found-2', client_name: 'needle', scope: 'sew', disabled: true });
+  const ids = async (...flags: string[]) => {
+    const { code, stdout, stderr } = await client(['list', '--json', ...flags]);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout).items.map((item: { client_id: string }) => item.client_id);
+  };
+  assert.deepEqual(await ids('--search', 'NEEDLE'), ['found-1', 'found-2']);
+  assert.deepEqual(await ids('--search', 'needle & co', '--all', '--limit', '1'), ['found-1']);
+  assert.deepEqual(await ids('--scope', 'sew', '--disabled'), ['found-2']);
+  assert.deepEqual(await ids('--scope', 'sew', '--enabled'), ['found-1']);
+  assert.equal((await client(['list', '--enabled', '--disabled'])).code, 2);
+  assert.equal((await client(['list', '--scope', 'a b'])).code, 1);
+});
+
 test('update merges, removes and empties; disables and enables', async () => {
   const { clientId } = await createClient(server, { audience: ['x'], claims: { a: 1, b: 2 }, access_token_ttl: 5, client_name: 'N' });
   const update = (...flags: string[]) => client(['update', clientId, ...flags]);

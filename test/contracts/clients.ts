@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Client, ClientSettings } from '../../src/core/clients.ts';
 import { Problem } from '../../src/core/errors.ts';
+import type { ClientFilter } from '../../src/core/ports.ts';
 import { ACTOR, allow, insist, NOW, newSecret, type OpenStores, type Stores, settings } from './stores.ts';
 
 const EVERYTHING = {
@@ -223,6 +224,39 @@ export function clientContract(open: OpenStores): void {
       const listed = await stores.administration.list({ after: undefined, limit: 500 });
       assert.ok(listed.length > 10);
       for (const client of listed) assert.deepEqual(client, await find(client.id));
+    });
+
+    test('a filter chooses by a part of id or name, by a scope and by the state, and by all of them', async () => {
+      await insert('filter-orders', { client_name: 'Order Service', scope: 'stock:read stock:write' });
+      await insert('filter-Reports', { client_name: 'Berichte (\u00fcber) 100%_\\', scope: 'stock:read', disabled: true });
+      await insert('filter-bare', { scope: 'stock' });
+      const list = async (filter: ClientFilter) => {
+        const listed = await stores.administration.list({ after: 'filter-', limit: 500 }, filter);
+        return listed.flatMap(({ id }) => (id.startsWith('filter-') ? [id.slice('filter-'.length)] : []));
+      };
+      for (const [filter, expected] of [
+        [{}, ['Reports', 'bare', 'orders']],
+        [{ text: 'ORDER' }, ['orders']],
+        [{ text: 'r service' }, ['orders']],
+        [{ text: 'reports' }, ['Reports']],
+        [{ text: '(\u00fcber) 100%_\\' }, ['Reports']],
+        [{ text: '%' }, ['Reports']],
+        [{ text: 'o_d' }, []],
+        [{ text: 'ordersorder' }, []],
+        [{ text: 'filter-' }, ['Reports', 'bare', 'orders']],
+        [{ scope: 'stock:read' }, ['Reports', 'orders']],
+        [{ scope: 'stock' }, ['bare']],
+        [{ disabled: true }, ['Reports']],
+        [{ disabled: false }, ['bare', 'orders']],
+        [{ text: 'r', scope: 'stock:read', disabled: false }, ['orders']],
+        [{ text: 'r', scope: 'stock:write', disabled: true }, []],
+      ] as const) {
+        assert.deepEqual(await list(filter), expected, JSON.stringify(filter));
+      }
+      await stores.administration.update('filter-bare', () => settings({ client_name: 'Renamed' }), ACTOR);
+      assert.deepEqual([await list({ text: 'renamed' }), await list({ scope: 'stock' })], [['bare'], []], 'as it is now');
+      await stores.administration.delete('filter-bare', allow, ACTOR);
+      assert.deepEqual(await list({ text: 'renamed' }), []);
     });
 
     /** Each write, its entry in the change log and in the audit. */

@@ -98,8 +98,12 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
   }
 
   const administrationOf = (commit: Commit): ClientAdministration => ({
-    async list({ after = '', limit }) {
-      const ids = [...clients.keys()].filter((id) => id > after).sort();
+    async list({ after = '', limit }, { text, scope, disabled } = {}) {
+      const isListed = (client: Client | undefined) =>
+        [client?.id, client?.registration.client_name].some((name) => `${name ?? ''}`.toLowerCase().includes(text?.toLowerCase() ?? '')) &&
+        (scope === undefined || client?.scope.includes(scope)) &&
+        (disabled === undefined || client?.disabled === disabled);
+      const ids = [...clients.keys()].filter((id) => id > after && isListed(clients.get(id))).sort();
       return ids.slice(0, limit).flatMap((id) => clients.get(id) ?? []);
     },
     async insert(id, settings, secret, actor) {
