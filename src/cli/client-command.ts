@@ -1,7 +1,15 @@
 import { type Command, Option } from 'commander';
-import type { AddSecretOptions, CreateOptions, DeleteOptions, ListOptions, RemoveSecretOptions, UpdateOptions } from './client.ts';
+import type {
+  AddSecretOptions,
+  CreateOptions,
+  DeleteOptions,
+  ListOptions,
+  RemoveSecretOptions,
+  RotateSecretOptions,
+  UpdateOptions,
+} from './client.ts';
 import type { TargetOptions } from './target.ts';
-import { addTargetOptions, parseWhole } from './target-options.ts';
+import { addTargetOptions, parseSpan, parseWhole } from './target-options.ts';
 
 export function addClientCommands(program: Command): void {
   const client = program
@@ -18,9 +26,10 @@ export function addClientCommands(program: Command): void {
     .description("a client's secrets: several at a time, so that they can be changed without an outage")
     .addHelpText(
       'after',
-      '\nExample, to change a secret:\n  $ auth client secret add billing --output new.secret\n  $ auth client secret remove billing <id of the old one>\n',
+      '\nExample, to change a secret while the old one goes on for a day:\n  $ auth client secret rotate billing --output new.secret\n',
     );
   addSecretAdd(secret);
+  addSecretRotate(secret);
   addSecretRemove(secret);
 }
 
@@ -110,19 +119,40 @@ function addDelete(client: Command): void {
 }
 
 function addSecretAdd(secret: Command): void {
-  const add = secret
-    .command('add <client_id>')
-    .description('make another secret; it is shown once, and the others stay valid')
-    .option('--name <text>', 'what it is for')
-    .option('--expires-at <time>', 'when it ends, RFC 3339: 2030-01-31T00:00:00Z')
-    .optionsGroup('Output:')
-    .option('--output <file>', 'write the secret to this new file (mode 0600) instead of printing it');
-  addTargetOptions(add)
+  const add = secret.command('add <client_id>').description('make another secret; it is shown once, and the others stay valid');
+  addTargetOptions(addNewSecretOptions(add))
     .addHelpText(
       'after',
       '\nExamples:\n  $ auth client secret add billing --name "deploy 2030" --output billing.secret\n  $ auth client secret add billing --expires-at 2030-01-31T00:00:00Z\n',
     )
     .action(async (id: string, options: AddSecretOptions) => (await import('./client.ts')).addSecret(id, options));
+}
+
+function addSecretRotate(secret: Command): void {
+  const rotate = secret
+    .command('rotate <client_id>')
+    .description('make a new secret, which is shown once, and let all others end')
+    .option('--keep <time>', 'how long the others stay valid: 90s, 30m, 24h, 7d', parseSpan, parseSpan('24h'));
+  addTargetOptions(addNewSecretOptions(rotate))
+    .addHelpText(
+      'after',
+      `
+One that would end before that anyway is left as it is. A secret that has leaked is removed instead (auth client secret remove).
+
+Examples:
+  $ auth client secret rotate billing --output billing.secret
+  $ auth client secret rotate billing --keep 7d --name 2031 --expires-at 2032-01-31T00:00:00Z
+`,
+    )
+    .action(async (id: string, options: RotateSecretOptions) => (await import('./client.ts')).rotateSecret(id, options));
+}
+
+function addNewSecretOptions(command: Command): Command {
+  return command
+    .option('--name <text>', 'what it is for')
+    .option('--expires-at <time>', 'when it ends, RFC 3339: 2030-01-31T00:00:00Z')
+    .optionsGroup('Output:')
+    .option('--output <file>', 'write the secret to this new file (mode 0600) instead of printing it');
 }
 
 function addSecretRemove(secret: Command): void {

@@ -4,7 +4,8 @@ import type { Answer } from './api.ts';
 import { type MetadataOptions, metadataOf } from './client-metadata.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { changeClients, readClients } from './management.ts';
-import { documentsOf, printable, textOf, writeDocument, writeJson, writeLine, writeNote, writeTable } from './output.ts';
+import { type Document, documentsOf, printable, textOf, writeDocument, writeJson, writeLine, writeNote, writeTable } from './output.ts';
+import { nextEnd } from './secret-end.ts';
 import { createSecretFile, type SecretFile } from './secret-file.ts';
 import { resolveTarget, type TargetOptions } from './target.ts';
 
@@ -68,14 +69,20 @@ export async function listClients(options: ListOptions): Promise<void> {
   });
   const items = pages.flatMap(({ document }) => documentsOf(document.items));
   if (options.json) return writeJson(options.all ? JSON.stringify({ items }) : (pages[0]?.text ?? ''));
+  const nowMs = Date.now();
   const rows = items.map((client) => [
     textOf(client.client_id),
     textOf(client.client_name) || '-',
     client.disabled === true ? 'disabled' : 'enabled',
+    nextEnd(expiriesOf(client), nowMs),
     textOf(client.scope) || '-',
   ]);
-  writeTable(['CLIENT ID', 'NAME', 'STATE', 'SCOPE'], rows);
+  writeTable(['CLIENT ID', 'NAME', 'STATE', 'SECRET ENDS', 'SCOPE'], rows);
   if (!options.all && pages[0]?.document.next_cursor !== undefined) writeNote('there are more clients: --all shows them');
+}
+
+function expiriesOf({ secrets }: Document): readonly (string | undefined)[] {
+  return documentsOf(secrets).map(({ expires_at: end }) => (end === undefined ? undefined : textOf(end)));
 }
 
 function filterOf({ search, scope, disabled, enabled }: ListOptions): URLSearchParams {
@@ -110,10 +117,20 @@ export async function deleteClient(id: string, options: DeleteOptions): Promise<
   if (!options.json) writeLine('deleted');
 }
 
-export async function addSecret(id: string, options: AddSecretOptions): Promise<void> {
+export interface RotateSecretOptions extends AddSecretOptions {
+  /** seconds */
+  readonly keep: number;
+}
+
+/** The others end by this machine's clock, so at about that time. */
+export async function rotateSecret(id: string, options: RotateSecretOptions): Promise<void> {
+  await addSecret(id, options, { previous_expires_at: new Date(Date.now() + options.keep * 1000).toISOString() });
+}
+
+export async function addSecret(id: string, options: AddSecretOptions, others: Document = {}): Promise<void> {
   const path = clientPath(id);
   const { name, expiresAt } = options;
-  const json = { ...(name !== undefined && { name }), ...(expiresAt !== undefined && { expires_at: expiresAt }) };
+  const json = { ...others, ...(name !== undefined && { name }), ...(expiresAt !== undefined && { expires_at: expiresAt }) };
   const target = await resolveTarget(options);
   await withSecretFile(options.output, async (file) => {
     const answer = await changeClients(target, { method: 'POST', path: `${path}/secrets`, json }, { path });

@@ -1,5 +1,7 @@
 /** What goes to the terminal. What a server sent is untrusted: a client's name must not move the cursor. */
 
+import { endOf } from './secret-end.ts';
+
 /** Control characters, line separators, and those that turn the direction of text and so can make it read otherwise. */
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 /** Seconds since 1970 on the wire (RFC 7519 §2). */
@@ -32,7 +34,8 @@ export function writeDocument(document: Document): void {
   const width = Math.max(...Object.keys(document).map((name) => printable(name).length));
   for (const [name, value] of Object.entries(members)) writeLine(`${printable(name).padEnd(width)}  ${valueText(name, value)}`);
   if (secrets === undefined) return;
-  const lines = documentsOf(secrets).map(secretText);
+  const nowMs = Date.now();
+  const lines = documentsOf(secrets).map((secret) => secretText(secret, nowMs));
   writeLine(`${'secrets'.padEnd(width)}  ${lines.length === 0 ? '-' : lines.join(`\n${' '.repeat(width + 2)}`)}`);
 }
 
@@ -44,13 +47,13 @@ function valueText(name: string, value: unknown): string {
   return printable(typeof value === 'string' ? value || '-' : JSON.stringify(value));
 }
 
-function secretText(secret: Document): string {
+function secretText(secret: Document, nowMs: number): string {
   const { id, name, created_at, expires_at, last_used_at } = secret;
   const parts = [
     textOf(id),
     ...(name === undefined ? [] : [`"${textOf(name)}"`]),
     `created ${textOf(created_at)}`,
-    ...(expires_at === undefined ? [] : [`expires ${textOf(expires_at)}`]),
+    ...(expires_at === undefined ? [] : [endOf(textOf(expires_at), nowMs)]),
     last_used_at === undefined ? 'never used' : `last used ${textOf(last_used_at)}`,
   ];
   return parts.join(', ').replace(', ', '  ');

@@ -19,6 +19,16 @@ export function parseWhole(value: string): number {
   return Number(value);
 }
 
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** @returns seconds @throws InvalidArgumentError */
+export function parseSpan(value: string): number {
+  const [, count = '', unit = ''] = /^([1-9]\d{0,4})([smhd])$/.exec(value) ?? [];
+  const seconds = Number(count) * (UNIT_SECONDS[unit] ?? 0);
+  if (seconds === 0) throw new InvalidArgumentError('It must be a number and its unit: 90s, 30m, 24h, 7d.');
+  return seconds;
+}
+
 function parseSeconds(value: string): number {
   const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0;
   if (seconds < 0.001 || seconds > 86_400) throw new InvalidArgumentError('It must be a number of seconds.');

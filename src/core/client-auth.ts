@@ -1,6 +1,6 @@
 /** Client authentication at the token, revocation and introspection endpoints, RFC 6749 §2.3. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { type AuthMethod, CLIENT_ID_PATTERN } from './clients.ts';
+import { type AuthMethod, CLIENT_ID_PATTERN, hasEnded } from './clients.ts';
 import { OAuthError } from './errors.ts';
 import type { ClientDirectory, KnownClient } from './ports.ts';
 
@@ -50,7 +50,7 @@ export async function authenticateClient(credentials: ClientCredentials, now: nu
 }
 
 function provesSecret(presented: readonly string[], known: KnownClient | undefined, now: number): boolean {
-  const live = known?.client.secrets.filter((secret) => !secret.expiresAt || Math.floor(secret.expiresAt.getTime() / 1000) > now) ?? [];
+  const live = known?.client.secrets.filter((secret) => !hasEnded(secret, now)) ?? [];
   const verifiers = live.length > 0 ? live.map((secret) => Buffer.from(secret.verifier.slice('sha256:'.length), 'base64url')) : [NOBODY];
   let proven = false;
   for (const secret of presented) {

@@ -44,6 +44,11 @@ export interface ClientSecret {
   readonly lastUsedAt: Date | undefined;
 }
 
+/** @param now epoch seconds; a secret is wrong from the second on in which it ends */
+export function hasEnded({ expiresAt }: Pick<ClientSecret, 'expiresAt'>, now: number): boolean {
+  return expiresAt !== undefined && Math.floor(expiresAt.getTime() / 1000) <= now;
+}
+
 export interface Client extends ClientSettings {
   readonly id: string;
   /** grows with each change of the client and its secrets, and with nothing else */

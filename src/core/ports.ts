@@ -61,7 +61,8 @@ export interface ClientAdministration {
   update(id: string, change: (current: Client) => ClientSettings, actor: Actor): Promise<Client | undefined>;
   /** Ends all tokens of the client; its id is never given again. @param check may throw to refuse */
   delete(id: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
-  addSecret(id: string, secret: NewSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
+  /** Removes those that have ended. @param check may throw to refuse @returns `undefined` when there is no such client */
+  addSecret(id: string, secret: FurtherSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
   /** @returns `false` when there is no such secret */
   removeSecret(id: string, secret: EndedSecret, check: (current: Client) => void, actor: Actor): Promise<boolean>;
 }
@@ -86,6 +87,12 @@ export interface NewSecret {
   /** see {@link ClientSecret.verifier} */
   readonly verifier: string;
   readonly expiresAt: Date | undefined;
+}
+
+/** One that comes to others. */
+export interface FurtherSecret extends NewSecret {
+  /** when the others end that would live longer; `undefined`: they stay as they are */
+  readonly othersExpireAt?: Date | undefined;
 }
 
 export interface AccessTokenStore {

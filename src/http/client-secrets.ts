@@ -1,7 +1,8 @@
 /** `/clients/{client_id}/secrets` (docs/client.md). */
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
-import { type Client, requireOwnScopes, SECRETS_MAX } from '../core/clients.ts';
+import { type Client, hasEnded, requireOwnScopes, SECRETS_MAX } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
+import type { FurtherSecret } from '../core/ports.ts';
 import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { clientIdOf, noSuchClient, secretDocument } from './client-document.ts';
@@ -19,17 +20,23 @@ async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
   const { actor, document } = hasBody(call.request)
     ? await readChange(call, deps, WRITER, JSON_TYPE)
     : { actor: await authorize(call, deps, WRITER), document: {} };
-  const { name, expiresAt } = parseNewSecret(document, deps.clock());
+  const now = deps.clock();
+  const { name, expiresAt, othersExpireAt } = parseNewSecret(document, now);
   const preconditions = readPreconditions(call.request);
   const check = (current: Client) => {
     requireOwnScopes(actor.scope, current);
     requirePreconditions(preconditions, current);
     if (current.authMethod === 'none') throw new Problem('conflict', 'a client with token_endpoint_auth_method "none" has no secrets');
-    if (current.secrets.length >= SECRETS_MAX)
+    if (current.secrets.filter((secret) => !hasEnded(secret, now)).length >= SECRETS_MAX)
       throw new Problem('conflict', `a client has at most ${SECRETS_MAX} secrets: remove one first`);
   };
   const secret = mintClientSecret();
-  const added = await deps.administration.addSecret(clientIdOf(call), { name, verifier: secretVerifier(secret), expiresAt }, check, actor);
+  const added = await deps.administration.addSecret(
+    clientIdOf(call),
+    { name, verifier: secretVerifier(secret), expiresAt, othersExpireAt },
+    check,
+    actor,
+  );
   if (!added) throw noSuchClient();
   return json({ ...secretDocument(added), client_secret: secret }, 201);
 }
@@ -61,23 +68,23 @@ function hasBody({ headers }: Request): boolean {
   return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
 }
 
-function parseNewSecret(
-  document: Readonly<Record<string, unknown>>,
-  now: number,
-): { readonly name: string | undefined; readonly expiresAt: Date | undefined } {
-  const { name, expires_at: expires, ...others } = document;
-  const expiresAt = parseTime(expires);
+function parseNewSecret(document: Readonly<Record<string, unknown>>, now: number): Omit<FurtherSecret, 'verifier'> {
+  const { name, expires_at: expires, previous_expires_at: othersExpire, ...others } = document;
+  const [expiresAt, othersExpireAt] = [parseTime(expires), parseTime(othersExpire)];
+  const isFuture = (given: unknown, time: Date | undefined) =>
+    given === undefined || (time !== undefined && !hasEnded({ expiresAt: time }, now));
   const fields = [
     ...Object.keys(others).map((other) => ({ pointer: `/${other}`, detail: 'is not a known member' })),
     ...(name === undefined || (typeof name === 'string' && /^\P{Cc}{1,200}$/u.test(name))
       ? []
       : [{ pointer: '/name', detail: 'must be 1 to 200 characters of text' }]),
-    ...(expires === undefined || (expiresAt && expiresAt.getTime() > now * 1000)
+    ...(isFuture(expires, expiresAt) ? [] : [{ pointer: '/expires_at', detail: 'must be a time in the future, RFC 3339' }]),
+    ...(isFuture(othersExpire, othersExpireAt)
       ? []
-      : [{ pointer: '/expires_at', detail: 'must be a time in the future, RFC 3339' }]),
+      : [{ pointer: '/previous_expires_at', detail: 'must be a time in the future, RFC 3339; a secret that is to end now is removed' }]),
   ];
   if (fields.length > 0) throw new Problem('invalid_request', 'the secret is not valid', fields);
-  return { name: name as string | undefined, expiresAt };
+  return { name: name as string | undefined, expiresAt, othersExpireAt };
 }
 
 /** RFC 3339; JavaScript would take the 30th of February for the 2nd of March, and lets an offset lead into the year 10000, which no text of RFC 3339 names. */

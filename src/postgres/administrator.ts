@@ -61,7 +61,7 @@ async function hasSecret(tx: Queries, clientId: string, secret: string): Promise
 async function replaceConfiguredSecret(tx: Queries, clientId: string, secret: string): Promise<void> {
   const verifier = secretVerifier(secret);
   const [same] = await tx.query({
-    text: 'select from client_secret where client_id = $1 and name = $2 and verifier = $3',
+    text: 'select from client_secret where client_id = $1 and name = $2 and verifier = $3 and expires_at is null',
     values: [clientId, CONFIGURED_SECRET_NAME, verifier],
   });
   if (same) return;

@@ -1,6 +1,6 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
-import type { Actor, ClientAdministration, ClientDirectory, ClientFilter, EndedSecret, NewSecret } from '../core/ports.ts';
+import type { Actor, ClientAdministration, ClientDirectory, ClientFilter, EndedSecret, FurtherSecret, NewSecret } from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
 import { pageOfIds } from './client-search.ts';
@@ -150,7 +150,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
 async function addSecret(
   changes: Changes,
   id: string,
-  secret: NewSecret,
+  secret: FurtherSecret,
   check: (current: Client) => void,
   actor: Actor,
 ): Promise<ClientSecret | undefined> {
@@ -158,8 +158,12 @@ async function addSecret(
     const current = await lock(tx, id);
     if (!current) return undefined;
     check(current);
+    const { othersExpireAt } = secret;
+    await deleteEndedSecrets(tx, id);
+    if (othersExpireAt) await shortenSecrets(tx, id, othersExpireAt);
     const secretId = await insertSecret(tx, id, secret);
-    await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId });
+    const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
+    await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
     append(await appendChange(tx, 'client_record', id));
     return (await find(tx, id))?.secrets.find((added) => added.id === secretId);
   });
@@ -200,6 +204,23 @@ export async function insertSecret(tx: Queries, clientId: string, { name, verifi
     values: [clientId, name, verifier, expiresAt],
   });
   return row?.id ?? '';
+}
+
+/** So that nobody has to tidy up before a secret can be changed for the eleventh time. */
+async function deleteEndedSecrets(tx: Queries, clientId: string): Promise<void> {
+  await tx.query({
+    name: 'delete-ended-secrets',
+    text: 'delete from client_secret where client_id = $1 and expires_at <= clock_timestamp()',
+    values: [clientId],
+  });
+}
+
+async function shortenSecrets(tx: Queries, clientId: string, expiresAt: Date): Promise<void> {
+  await tx.query({
+    name: 'shorten-secrets',
+    text: 'update client_secret set expires_at = $2 where client_id = $1 and (expires_at is null or expires_at > $2)',
+    values: [clientId, expiresAt],
+  });
 }
 
 /** The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for. */

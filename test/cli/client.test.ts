@@ -116,8 +116,8 @@ test('--output: the secret goes into a new file of mode 0600 and nowhere else', 
 test('list: a table, pages, all of them', async () => {
   await createClient(server, { client_id: 'zz-1', client_name: 'Last \u202etsal', disabled: true });
   const table = await client(['list', '--all', '--limit', '2']);
-  assert.match(table.stdout, /^CLIENT ID +NAME +STATE +SCOPE\n/);
-  assert.match(table.stdout, /^zz-1 +Last \ufffdtsal +disabled +-$/m);
+  assert.match(table.stdout, /^CLIENT ID +NAME +STATE +SECRET ENDS +SCOPE\n/);
+  assert.match(table.stdout, /^zz-1 +Last \ufffdtsal +disabled +- +-$/m);
   const page = await client(['list', '--limit', '1']);
   assert.deepEqual([page.stdout.split('\n').length, page.stderr], [3, 'note: there are more clients: --all shows them\n']);
   const onePage = JSON.parse((await client(['list', '--limit', '1', '--json'])).stdout);
@@ -181,6 +181,26 @@ test('secrets: another one, and the old one removed, together with the tokens', 
   const clientSecret = (await readFile(join(folder, 'new.secret'), 'utf8')).trim();
   assert.ok(await issueToken(server.url, { clientId, clientSecret }));
   assert.equal((await client(['secret', 'add', clientId, '--expires-at', 'tomorrow'])).code, 1);
+});
+
+test('secret rotate: a new one, and an end for the others, which list and show tell', async () => {
+  const { clientId, clientSecret } = await createClient(server, { scope: 'a' });
+  const before = Date.now();
+  const rotated = await client(['secret', 'rotate', clientId, '--name', 'new', '--output', 'rotated.secret']);
+  assert.equal(rotated.code, 0, rotated.stderr);
+  const [old, fresh] = (await stored(clientId)).secrets;
+  const kept = Date.parse(old.expires_at) - before;
+  assert.ok(kept >= 86_400_000 && kept < 86_400_000 + 60_000, `a day: ${kept}`);
+  assert.deepEqual([fresh.name, fresh.expires_at], ['new', undefined]);
+  assert.match((await client(['list', '--search', clientId])).stdout, /^\S+ +- +enabled +in (24|23) h +a$/m);
+  assert.match((await client(['show', clientId])).stdout, /, expires [^ ]+Z \(in (24|23) h\), never used\n/);
+  for (const secret of [clientSecret, (await readFile(join(folder, 'rotated.secret'), 'utf8')).trim()])
+    assert.ok(await issueToken(server.url, { clientId, clientSecret: secret }));
+  assert.equal((await client(['secret', 'rotate', clientId, '--keep', '90m', '--json'])).code, 0);
+  const ends = (await stored(clientId)).secrets.map(({ expires_at }: Record<string, string>) => Date.parse(expires_at ?? '') - before);
+  assert.ok(ends[0] < 5_460_000 && ends[1] === ends[0] && Number.isNaN(ends[2]), ends.join(' '));
+  for (const keep of ['0s', '24', '-1h', '1w', 'h']) assert.equal((await client(['secret', 'rotate', clientId, '--keep', keep])).code, 2);
+  assert.equal((await stored(clientId)).secrets.length, 3);
 });
 
 test('delete is confirmed; without a terminal, by --yes', async () => {

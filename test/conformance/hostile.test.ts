@@ -171,7 +171,10 @@ testThatWritesNothing('O05 RFC 3339 §5.6: the end of a secret is a time that ex
     ...['tomorrow', '', 'x2999-01-01T00:00:00Z', '2999-01-01T25:00:00Z', '2999-01-01T00:00:00+99:99', '+12999-01-01T00:00:00Z'],
     ...['2999-02-30T00:00:00Z', '2999-04-31T00:00:00Z', '9999-12-31T24:00:00Z', '9999-12-31T23:59:59-00:01', '2999-01-01T24:00:00Z'],
   ];
-  for (const expires_at of [...times, null, 32_472_144_000, {}, true]) await assertRefused('POST', path, JSON.stringify({ expires_at }));
+  for (const time of [...times, null, 32_472_144_000, {}, true]) {
+    await assertRefused('POST', path, JSON.stringify({ expires_at: time }));
+    await assertRefused('POST', path, JSON.stringify({ previous_expires_at: time }));
+  }
   for (const name of ['', 'x'.repeat(201), 'a\n', 5, null, {}]) await assertRefused('POST', path, JSON.stringify({ name }));
   for (const member of ['client_secret', 'id', 'verifier', 'created_at'])
     await assertRefused('POST', path, JSON.stringify({ [member]: MARK }));

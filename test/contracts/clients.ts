@@ -165,6 +165,36 @@ export function clientContract(open: OpenStores): void {
       assert.equal(await stores.administration.removeSecret('secrets', kept(b.id), allow, ACTOR), false, 'it is gone already');
     });
 
+    test('a rotation gives an end to those that would live longer, and removes those that have ended', async () => {
+      const at = (seconds: number) => new Date((NOW + 1_000_000_000 + seconds) * 1000);
+      await stores.administration.insert('rotated', settings(), newSecret('a', { name: 'endless' }), ACTOR);
+      for (const [name, expiresAt] of [
+        ['ended', new Date(0)],
+        ['sooner', at(-60)],
+        ['later', at(60)],
+      ] as const) {
+        await stores.administration.addSecret('rotated', newSecret(name, { name, expiresAt }), allow, ACTOR);
+      }
+      const before = (await find('rotated'))?.secrets ?? [];
+      const added = await stores.administration.addSecret(
+        'rotated',
+        { ...newSecret('b', { name: 'new', expiresAt: at(9_000) }), othersExpireAt: at(0) },
+        allow,
+        ACTOR,
+      );
+      const after = (await find('rotated'))?.secrets ?? [];
+      assert.deepEqual(
+        after.map(({ name, expiresAt }) => [name, expiresAt?.getTime()]),
+        [['endless', at(0)], ['sooner', at(-60)], ['later', at(0)], ['new', at(9_000)]].map(([name, end]) => [name, Number(end)]), // biome-ignore format: a table
+      );
+      assert.equal(added?.id, after[3]?.id);
+      const kept = before.filter(({ name }) => name !== 'ended').map(({ id, verifier }) => [id, verifier]);
+      assert.deepEqual(
+        after.slice(0, 3).map(({ id, verifier }) => [id, verifier]),
+        kept,
+      );
+    });
+
     test('a secret is removed from its own client only, and no junk fails', async () => {
       await stores.administration.insert('owner', settings(), newSecret('x'), ACTOR);
       await insert('other');

@@ -98,6 +98,17 @@ test('a configured secret is the administrator’s; another value at the next st
   assert.deepEqual(await countOf(created), { audits: 3, changes: 3 });
 });
 
+test('a configured secret that was given an end, as by a rotation, is good again after the next start', async (t) => {
+  const created = await database(t);
+  const configured = secret();
+  await ensureAdministrator(created.db, 'admin', configured);
+  await created.query("update client_secret set expires_at = now() - interval '1 s'");
+  assert.deepEqual(await opens(created, configured), [false]);
+  await ensureAdministrator(created.db, 'admin', configured);
+  assert.deepEqual(await opens(created, configured), [true]);
+  assert.equal((await created.query('select from client_secret')).length, 1);
+});
+
 test('without the variable the secret that came from it stays', async (t) => {
   const created = await database(t);
   const configured = secret();

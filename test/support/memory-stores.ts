@@ -136,8 +136,13 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current) return undefined;
       check(current);
+      const at = moment();
+      const { othersExpireAt: end } = newSecret;
+      const others = current.secrets
+        .filter(({ expiresAt }) => !expiresAt || expiresAt > at)
+        .map((other) => (end && (!other.expiresAt || other.expiresAt > end) ? { ...other, expiresAt: end } : other));
       const secret = secretOf(newSecret);
-      clients.set(id, { ...current, version: current.version + 1, secrets: [...current.secrets, secret] });
+      clients.set(id, { ...current, version: current.version + 1, secrets: [...others, secret] });
       commit(actor, 'client.secret.add', 'client_record', id);
       return secret;
     },
