@@ -8,7 +8,7 @@ export interface ApiRequest {
   /** from the issuer on, encoded */
   readonly path: string;
   readonly authorization: string;
-  readonly form?: Readonly<Record<string, string>>;
+  readonly form?: Readonly<Record<string, string>> | URLSearchParams;
   readonly json?: Document;
 }
 

@@ -9,7 +9,7 @@ import type {
   UpdateOptions,
 } from './client.ts';
 import type { TargetOptions } from './target.ts';
-import { addTargetOptions, parseSpan, parseWhole } from './target-options.ts';
+import { addTargetOptions, collect, parseSpan, parseWhole } from './target-options.ts';
 
 export function addClientCommands(program: Command): void {
   const client = program
@@ -168,7 +168,6 @@ function addSecretRemove(secret: Command): void {
 }
 
 function addMetadataOptions(command: Command): Command {
-  const collect = (value: string, values: readonly string[] = []) => [...values, value];
   return command
     .optionsGroup('The client:')
     .option('--name <text>', 'what people call it')

@@ -13,6 +13,11 @@ export function addTargetOptions(command: Command): Command {
     .option('--timeout <seconds>', 'how long to wait for an answer', parseSeconds, 10);
 }
 
+/** Of an option that may be repeated. */
+export function collect(value: string, values: readonly string[] = []): readonly string[] {
+  return [...values, value];
+}
+
 /** @throws InvalidArgumentError */
 export function parseWhole(value: string): number {
   if (!/^[1-9]\d{0,9}$/.test(value)) throw new InvalidArgumentError('It must be a whole number from 1 on.');

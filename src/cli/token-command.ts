@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { TargetOptions } from './target.ts';
-import { addTargetOptions } from './target-options.ts';
+import { addTargetOptions, collect } from './target-options.ts';
 import type { IssueOptions } from './token.ts';
 
 const TOKEN_HELP =
@@ -14,13 +14,15 @@ export function addTokenCommands(program: Command): void {
   const issue = token
     .command('issue')
     .description('get an access token as a client (client_credentials) and print it')
-    .option('--scope <scopes>', 'in one argument: "read write"; all that the client may have otherwise');
+    .option('--scope <scopes>', 'in one argument: "read write"; all that the client may have otherwise')
+    .option('--resource <uri>', "where it is to be used, a URI of the client's audience; may be repeated (RFC 8707)", collect);
   addTargetOptions(issue)
     .addHelpText(
       'after',
       `
 Examples:
   $ auth token issue --client-id billing --client-secret-file billing.secret --scope invoices:read
+  $ auth token issue --client-id billing --client-secret-file billing.secret --resource https://invoices.example.com
   $ curl -H "Authorization: Bearer $(auth token issue)" https://api.example.com/
 `,
     )

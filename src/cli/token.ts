@@ -11,11 +11,13 @@ interface Options extends TargetOptions {
 
 export interface IssueOptions extends Options {
   readonly scope?: string;
+  readonly resource?: readonly string[];
 }
 
-export async function issueToken({ scope, json, ...options }: IssueOptions): Promise<void> {
+export async function issueToken({ scope, resource = [], json, ...options }: IssueOptions): Promise<void> {
   const target = await resolveTarget(options);
-  const form = { grant_type: 'client_credentials', ...(scope !== undefined && { scope }) };
+  const form = new URLSearchParams({ grant_type: 'client_credentials', ...(scope !== undefined && { scope }) });
+  for (const uri of resource) form.append('resource', uri);
   const request = { method: 'POST', path: '/token', authorization: basicAuthorization(target), form } as const;
   const { text, document } = requireSuccess(target, await send(target, request));
   if (json) return writeJson(text);

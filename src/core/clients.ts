@@ -1,6 +1,7 @@
 /** Clients and the rules for their metadata: RFC 7591 §2, and ours beside it (docs/client.md). */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { ownScopes, parseScope } from './scope.ts';
@@ -244,8 +245,4 @@ function fieldProblems(issue: z.core.$ZodIssue): readonly FieldProblem[] {
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ pointer: pointer([...issue.path, key]), detail: 'is not a known member' }));
   return [{ pointer: pointer(issue.path), detail: issue.message }];
-}
-
-function isAbsoluteUri(value: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:[\x21\x23-\x5b\x5d\x5f\x61-\x7a\x7e]+$/i.test(value) && !value.includes('#') && URL.canParse(value);
 }

@@ -1,4 +1,4 @@
-/** Codes that an OAuth endpoint may answer: RFC 6749 §5.2 and RFC 7009 §2.2.1. */
+/** Codes that an OAuth endpoint may answer: RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -6,6 +6,7 @@ export type OAuthErrorCode =
   | 'unauthorized_client'
   | 'unsupported_grant_type'
   | 'invalid_scope'
+  | 'invalid_target'
   | 'unsupported_token_type';
 
 /** A refusal the client may see. Anything else thrown is a bug or an outage and answers 5xx. */

@@ -6,6 +6,8 @@ import type { AccessToken } from './reference-token.ts';
 
 export interface TokenRequest extends KnownClient {
   readonly params: ReadonlyMap<string, string>;
+  /** RFC 8707 §2: where the token is to be used */
+  readonly resources: readonly string[];
   /** epoch seconds */
   readonly now: number;
 }

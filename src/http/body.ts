@@ -11,17 +11,24 @@ const BODY_ONLY = new Set(
   ['grant_type', 'scope', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type'].concat([
     'token',
     'token_type_hint',
+    'resource',
     'access_token',
   ]),
 );
 /** RFC 8707 §2 and RFC 8693 §2.1 let these repeat. */
 const REPEATABLE = new Set(['resource', 'audience']);
 
+export interface Form {
+  /** empty ones count as absent (RFC 6749 §3.2); of a repeatable one the first */
+  readonly params: ReadonlyMap<string, string>;
+  /** all values of `resource`, in their order */
+  readonly resources: readonly string[];
+}
+
 /**
- * @returns the parameters; empty ones count as absent (RFC 6749 §3.2); of a repeatable one the first
  * @throws HttpError 400 — another content type, a repeated parameter, a broken escape, bytes that are not UTF-8; 413
  */
-export async function readForm(request: Request): Promise<ReadonlyMap<string, string>> {
+export async function readForm(request: Request): Promise<Form> {
   const query = request.url.indexOf('?');
   if (query >= 0) refuseQuery(request.url.slice(query + 1));
   if (mediaType(request) !== 'application/x-www-form-urlencoded')
@@ -49,7 +56,8 @@ export async function readJsonObject(request: Request, ...accepted: readonly str
   return value as Record<string, unknown>;
 }
 
-export function parseForm(text: string): ReadonlyMap<string, string> {
+export function parseForm(text: string): Form {
+  const resources: string[] = [];
   const params = new Map<string, string>();
   const seen = new Set<string>();
   for (const pair of text.split('&')) {
@@ -59,9 +67,10 @@ export function parseForm(text: string): ReadonlyMap<string, string> {
     const value = equals < 0 ? '' : decode(pair.slice(equals + 1));
     if (seen.has(name) && !REPEATABLE.has(name)) throw new HttpError(400, 'a parameter is repeated');
     if (value !== '' && !params.has(name)) params.set(name, value);
+    if (value !== '' && name === 'resource') resources.push(value);
     seen.add(name);
   }
-  return params;
+  return { params, resources };
 }
 
 /** `+` and `%XX`; a broken escape or bytes that are not UTF-8 are refused, never repaired. */

@@ -26,6 +26,7 @@ const OAUTH_STATUS: Record<OAuthErrorCode, 400 | 401> = {
   unauthorized_client: 400,
   unsupported_grant_type: 400,
   invalid_scope: 400,
+  invalid_target: 400,
   unsupported_token_type: 400,
 };
 

@@ -31,7 +31,7 @@ interface Caller extends IntrospectionCaller {
 
 /** `POST /introspect`: RFC 7662; RFC 9701; the bare JWT for gateways (phantom token). */
 export async function introspectEndpoint(started: Call, deps: HttpDeps): Promise<Response> {
-  const params = await readForm(started.request);
+  const { params } = await readForm(started.request);
   const isStrict = prefersStrict(started.request.headers.get('prefer'));
   if (isStrict) await deps.prove();
   const call = { ...started, now: deps.clock() }; // the body may have taken its time

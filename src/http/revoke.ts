@@ -7,7 +7,7 @@ import { readForm } from './body.ts';
 
 /** `POST /revoke`, RFC 7009. The empty object: two widespread clients fail on an empty or a non-JSON body. */
 export async function revokeEndpoint(started: Call, deps: HttpDeps): Promise<Response> {
-  const params = await readForm(started.request);
+  const { params } = await readForm(started.request);
   const call = { ...started, now: deps.clock() }; // the body may have taken its time
   const { client } = await authenticate(call, params, deps);
   const token = params.get('token');

@@ -55,6 +55,27 @@ test('as another client: its own tokens only', async () => {
   assert.deepEqual([both.code, both.stderr], [2, 'error: the token and --client-secret-file cannot both come from standard input\n']);
 });
 
+test('issue --resource: for these alone (RFC 8707)', async () => {
+  const [a, b] = ['https://a.example.com', 'https://b.example.com'];
+  const client = await createClient(server, { audience: [a, b, 'urn:c'] });
+  const issue = (...flags: string[]) =>
+    token(['issue', '--client-id', client.clientId, '--client-secret-file', '-', ...flags], client.clientSecret);
+  for (const [flags, aud] of [
+    [
+      ['--resource', b, '--resource', a],
+      [b, a],
+    ],
+    [['--resource', a], a],
+  ] as const) {
+    const issued = await issue(...flags);
+    assert.equal(issued.code, 0, issued.stderr);
+    assert.deepEqual(JSON.parse((await token(['introspect', '--json', issued.stdout.trim()])).stdout).aud, aud);
+  }
+  const refused = await issue('--resource', 'https://c.example.com');
+  assert.deepEqual([refused.code, refused.stdout], [1, '']);
+  assert.match(refused.stderr, /^error: invalid_target: /);
+});
+
 test('the other commands find the server too', async () => {
   const listed = await auth(['client', 'list', '--data-dir', server.dataDir]);
   assert.match(listed.stdout, /^admin +Administrator +enabled/m, listed.stderr);

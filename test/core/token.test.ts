@@ -13,7 +13,7 @@ const ISSUER = 'https://auth.example.com';
 const KEY = await generateSigningKey('ES256');
 
 interface Fixture extends MemoryStores {
-  ask(form: Readonly<Record<string, string>>): Promise<TokenResponse>;
+  ask(form: Readonly<Record<string, string>>, resources?: readonly string[]): Promise<TokenResponse>;
 }
 
 /** A server's core with one client. */
@@ -29,7 +29,10 @@ async function withClient(metadata: Readonly<Record<string, unknown>>, changed: 
     accessTokenTtlSeconds: 3600,
     ...changed,
   };
-  return { ...stores, ask: (form) => token({ ...known, params: new Map(Object.entries(form)), now: NOW }, deps) };
+  return {
+    ...stores,
+    ask: (form, resources = []) => token({ ...known, params: new Map(Object.entries(form)), resources, now: NOW }, deps),
+  };
 }
 
 const CREDENTIALS = { grant_type: 'client_credentials' };

@@ -32,7 +32,7 @@ test('parseForm reads what URLSearchParams writes (RFC 6749 Appendix B)', () => 
         { selector: ([name]) => name },
       ),
       (pairs) => {
-        assert.deepEqual([...parseForm(new URLSearchParams(pairs).toString())], pairs);
+        assert.deepEqual([...parseForm(new URLSearchParams(pairs).toString()).params], pairs);
       },
     ),
   );
@@ -58,7 +58,7 @@ test('parseForm throws nothing but an HttpError 400, whatever it reads', () => {
       ),
       (junk) => {
         try {
-          for (const [name, value] of parseForm(junk)) assert.ok(value !== '' && typeof name === 'string');
+          for (const [name, value] of parseForm(junk).params) assert.ok(value !== '' && typeof name === 'string');
         } catch (error) {
           assert.ok(refused(400)(error), String(error));
         }
@@ -92,9 +92,14 @@ const FORMS: readonly [why: string, form: string, expected: Readonly<Record<stri
 for (const [why, form, expected] of FORMS) {
   test(`form: ${why}${expected === 400 ? ' is refused' : ''}`, () => {
     if (expected === 400) assert.throws(() => parseForm(form), refused(400));
-    else assert.deepEqual([...parseForm(form)], Object.entries(expected));
+    else assert.deepEqual([...parseForm(form).params], Object.entries(expected));
   });
 }
+
+test('form: all values of resource, in their order, but for empty ones (RFC 8707 §2)', () => {
+  assert.deepEqual(parseForm('resource=b&x=1&resource=a&resource=&%72esource=b').resources, ['b', 'a', 'b']);
+  assert.deepEqual(parseForm('audience=a&audience=b').resources, []);
+});
 
 const KIB = 1024;
 const FORM_REQUESTS: readonly [why: string, request: () => Request, expected: 'ok' | 400 | 413][] = [
@@ -111,11 +116,12 @@ const FORM_REQUESTS: readonly [why: string, request: () => Request, expected: 'o
   ['a parameter in the query', () => post('a=1', FORM, '/token?x=1&scope=x'), 400],
   ['a parameter without a value in the query', () => post('a=1', FORM, '/token?token'), 400],
   ['a parameter of another spelling in the query', () => post('a=1', FORM, '/token?%74oken=x'), 400],
+  ['a resource in the query (RFC 8707 §2)', () => post('a=1', FORM, '/token?resource=https://api.example.com'), 400],
   ['something else in the query', () => post('a=1', FORM, '/token?tenant=1'), 'ok'],
 ];
 for (const [why, request, expected] of FORM_REQUESTS) {
   test(`readForm: ${why} ${expected === 'ok' ? 'is read' : `is ${expected}`}`, async () => {
-    if (expected === 'ok') assert.ok((await readForm(request())).get('a'));
+    if (expected === 'ok') assert.ok((await readForm(request())).params.get('a'));
     else await assert.rejects(readForm(request()), refused(expected));
   });
 }

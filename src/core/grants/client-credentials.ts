@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { ACCESS_JWT_TYP, type AccessTokenRecord, accessTokenClaims } from '../access-token.ts';
+import { audienceOf } from '../audience.ts';
 import { OAuthError } from '../errors.ts';
 import { type AccessToken, hashToken, mintReferenceToken } from '../reference-token.ts';
-import { narrowScope, ownScopes } from '../scope.ts';
+import { narrowScope } from '../scope.ts';
 import { signJwt } from '../signing-key.ts';
 import type { TokenDeps, TokenRequest, TokenResponse } from '../token.ts';
 
@@ -12,8 +13,12 @@ import type { TokenDeps, TokenRequest, TokenResponse } from '../token.ts';
  * @returns the §5.1 body; never a refresh token (§4.4.3)
  * @throws OAuthError `unauthorized_client` — a public client (§4.4: confidential clients only)
  * @throws OAuthError `invalid_scope` — see {@link narrowScope}
+ * @throws OAuthError `invalid_target` — see {@link audienceOf}
  */
-export async function clientCredentials({ client, asOfSeq, params, now }: TokenRequest, deps: TokenDeps): Promise<TokenResponse> {
+export async function clientCredentials(
+  { client, asOfSeq, params, resources, now }: TokenRequest,
+  deps: TokenDeps,
+): Promise<TokenResponse> {
   if (client.authMethod === 'none') throw new OAuthError('unauthorized_client', 'the client must be confidential');
   const scope = narrowScope(params.get('scope'), client.scope);
   const ttlSeconds = client.accessTokenTtlSeconds ?? deps.accessTokenTtlSeconds;
@@ -22,7 +27,7 @@ export async function clientCredentials({ client, asOfSeq, params, now }: TokenR
     clientId: client.id,
     subject: client.id,
     scope,
-    audience: audienceOf(client.audience, scope, deps.issuer),
+    audience: audienceOf({ registered: client.audience, scope, resources }, deps.issuer),
     claims: client.claims,
     issuedAt: now,
     expiresAt: now + ttlSeconds,
@@ -31,12 +36,6 @@ export async function clientCredentials({ client, asOfSeq, params, now }: TokenR
   const accessToken = client.accessTokenFormat === 'jwt' ? await mintJwt(issued, deps) : mintReferenceToken();
   await deps.tokens.insert({ ...issued, tokenHash: hashToken(accessToken) });
   return { access_token: accessToken, token_type: 'Bearer', expires_in: ttlSeconds, ...(scope.length > 0 && { scope: scope.join(' ') }) };
-}
-
-/** RFC 9068 §3: the issuer is the default, and always where an `auth:*` scope is granted, because those mean its own API. */
-function audienceOf(registered: readonly string[], scope: readonly string[], issuer: string): readonly string[] {
-  if (registered.length > 0 && (ownScopes(scope).length === 0 || registered.includes(issuer))) return registered;
-  return [...registered, issuer];
 }
 
 async function mintJwt(issued: Omit<AccessTokenRecord, 'tokenHash'>, { signingKeys, issuer }: TokenDeps): Promise<AccessToken> {
