@@ -18,6 +18,7 @@ import { clientAdministration, clientDirectory } from './postgres/clients.ts';
 import type { Db } from './postgres/db.ts';
 import { signingKeys } from './postgres/keys.ts';
 import { nodeRegistry } from './postgres/nodes.ts';
+import { type SecretUses, secretUses } from './postgres/secret-uses.ts';
 
 /** How often the change log is asked for what is new. */
 const FOLLOW_MS = 100;
@@ -26,6 +27,8 @@ const AUDIT_MS = 1_000;
 /** Enough to find the row; a hash is no secret, but no log needs all of it. */
 const HASH_SHOWN = 12;
 const TEND_MS = 5_000;
+/** How often the times are written at which secrets were used. A process that is killed loses so much of them. */
+const USES_MS = 10_000;
 
 export interface Node {
   readonly memory: Memory;
@@ -34,6 +37,7 @@ export interface Node {
   readonly numbers: () => MemoryNumbers;
   readonly audits: AuditCounts;
   readonly state: () => NodeState;
+  readonly secretUsed: SecretUses['used'];
   /** Nothing may be asked any more. */
   close(): Promise<void>;
 }
@@ -96,17 +100,24 @@ export function openNode(
   const following = follow(memory, log);
   const audits: AuditCounts = { comparisons: 0, mismatches: { missing: 0, record: 0, revoked: 0, active: 0 } };
   const auditing = keepAuditing(memory, db, audits, log);
+  const uses = secretUses(db);
+  const writeUses = () =>
+    uses.write().catch((error: unknown) => log.debug({ err: error }, 'when secrets were used was not written this time'));
+  const writing = setInterval(() => void writeUses(), USES_MS).unref();
   return {
     memory,
     shared,
     numbers: memory.numbers,
     audits,
     state: () => ({ ...memory.numbers(), ...etcdState(shared) }),
+    secretUsed: uses.used,
     async close() {
       clearInterval(following);
       clearInterval(auditing);
+      clearInterval(writing);
       await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       shared?.close();
+      await writeUses();
     },
   };
 }

@@ -119,7 +119,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, { memory, state }: Node, log: Logger): HttpDeps {
+function httpDeps(config: Config, { memory, state, secretUsed }: Node, log: Logger): HttpDeps {
   return {
     clients: memory.clients,
     clientRecords: memory.clientRecords,
@@ -130,6 +130,7 @@ function httpDeps(config: Config, { memory, state }: Node, log: Logger): HttpDep
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,
     signingAlg: config.signingAlg,
     throttle: new FailureThrottle(),
+    secretUsed,
     trustedProxies: config.trustedProxies,
     clock: memory.now,
     prove: memory.prove,

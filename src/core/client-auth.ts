@@ -12,6 +12,12 @@ export interface ClientCredentials {
   readonly secrets: readonly string[];
 }
 
+/** Who it is, and how that was proven. */
+export interface Authenticated extends KnownClient {
+  /** of the secret that was right; `undefined` for a public client */
+  readonly secretId: string | undefined;
+}
+
 /** 256 bits in base64url, 43 characters: what makes one SHA-256 enough as its verifier. */
 export function mintClientSecret(): string {
   return randomBytes(32).toString('base64url');
@@ -23,7 +29,7 @@ export function secretVerifier(secret: string): string {
 }
 
 /** Stands in for an unknown client's secrets, so that a refusal costs the same whether the client exists or not. */
-const NOBODY = randomBytes(32);
+const NOBODY = ['', randomBytes(32)] as const;
 
 /**
  * The client that the credentials belong to. A wrong secret, an unknown id, an expired secret and a disabled client take the same
@@ -32,30 +38,32 @@ const NOBODY = randomBytes(32);
  * @param now epoch seconds
  * @throws OAuthError `invalid_client` — RFC 6749 §5.2
  */
-export async function authenticateClient(credentials: ClientCredentials, now: number, clients: ClientDirectory): Promise<KnownClient> {
+export async function authenticateClient(credentials: ClientCredentials, now: number, clients: ClientDirectory): Promise<Authenticated> {
   // What cannot be an id is not shown to the store, which would take offence at a NUL.
   const known = await clients.find(CLIENT_ID_PATTERN.test(credentials.clientId) ? credentials.clientId : '-');
-  const proven = provesSecret(credentials.secrets, known, now);
+  const secretId = provenSecret(credentials.secrets, known, now);
   if (!known || known.client.disabled) throw refusal(known ? 'client is disabled' : 'unknown client');
   if (credentials.method === 'none') {
     if (known.client.authMethod !== 'none') throw refusal('no secret was sent');
-    return known;
+    return { ...known, secretId: undefined };
   }
-  if (!proven) throw refusal('wrong or expired secret');
+  if (secretId === undefined) throw refusal('wrong or expired secret');
   // Only who has proven the secret learns the registered method: no silent change of it (RFC 7591 §2).
   if (known.client.authMethod !== credentials.method) {
     throw new OAuthError('invalid_client', `the client is registered for ${known.client.authMethod}`);
   }
-  return known;
+  return { ...known, secretId };
 }
 
-function provesSecret(presented: readonly string[], known: KnownClient | undefined, now: number): boolean {
+/** @returns the id of the secret that one of these is */
+function provenSecret(presented: readonly string[], known: KnownClient | undefined, now: number): string | undefined {
   const live = known?.client.secrets.filter((secret) => !hasEnded(secret, now)) ?? [];
-  const verifiers = live.length > 0 ? live.map((secret) => Buffer.from(secret.verifier.slice('sha256:'.length), 'base64url')) : [NOBODY];
-  let proven = false;
+  const verifiers =
+    live.length > 0 ? live.map(({ id, verifier }) => [id, Buffer.from(verifier.slice('sha256:'.length), 'base64url')] as const) : [NOBODY];
+  let proven: string | undefined;
   for (const secret of presented) {
     const digested = digest(secret);
-    for (const verifier of verifiers) proven = (verifier.length === digested.length && timingSafeEqual(verifier, digested)) || proven;
+    for (const [id, verifier] of verifiers) if (verifier.length === digested.length && timingSafeEqual(verifier, digested)) proven = id;
   }
   return proven;
 }

@@ -35,6 +35,8 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly administration: ClientAdministration;
   readonly signingAlg: SigningAlg;
   readonly throttle: FailureThrottle;
+  /** Is told of each secret that was right; never waits. @param now epoch seconds */
+  readonly secretUsed: (secretId: string, now: number) => void;
   readonly trustedProxies: BlockList | undefined;
   /** epoch seconds */
   readonly clock: () => number;

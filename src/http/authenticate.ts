@@ -1,7 +1,7 @@
 /** Client authentication as the token, revocation and introspection endpoints share it. */
-import { authenticateClient } from '../core/client-auth.ts';
+import { type Authenticated, authenticateClient } from '../core/client-auth.ts';
 import { OAuthError } from '../core/errors.ts';
-import type { KnownClient } from '../core/ports.ts';
+import type { ClientDirectory } from '../core/ports.ts';
 import type { Call, HttpDeps } from './app.ts';
 import { readClientCredentials } from './credentials.ts';
 
@@ -12,20 +12,25 @@ import { readClientCredentials } from './credentials.ts';
 export async function authenticate(
   call: Call,
   params: ReadonlyMap<string, string>,
-  { clients, clientRecords, throttle }: HttpDeps,
-): Promise<KnownClient> {
+  { clients, clientRecords, throttle, secretUsed }: HttpDeps,
+): Promise<Authenticated> {
   const credentials = readClientCredentials(call.authorization, params);
   if (!credentials) throw new OAuthError('invalid_client', 'client authentication is missing');
   throttle.check(credentials.clientId, call.address, call.now);
+  const by = async (directory: ClientDirectory) => {
+    const authenticated = await authenticateClient(credentials, call.now, directory);
+    if (authenticated.secretId !== undefined) secretUsed(authenticated.secretId, call.now);
+    return authenticated;
+  };
   try {
-    return await authenticateClient(credentials, call.now, clients);
+    return await by(clients);
   } catch (error) {
     if (!(error instanceof OAuthError)) throw error;
   }
   // A client or a secret that was just added, on another node perhaps, is as good as any: what memory does not know the record decides. So
   // every refusal costs one look-up, of a client that there is and of one that there is not.
   try {
-    return await authenticateClient(credentials, call.now, clientRecords);
+    return await by(clientRecords);
   } catch (error) {
     if (error instanceof OAuthError) throttle.recordFailure(credentials.clientId, call.address, call.now);
     throw error;

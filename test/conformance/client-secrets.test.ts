@@ -1,8 +1,10 @@
-/** Secrets over their life: rotation in one call: E07. */
+/** Secrets over their life: rotation in one call, and when they were used: E07, E08. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { createClient, issueToken, postForm, sendJson } from '../support/client.ts';
-import { type Credentials, type InProcessServer, openServer, until } from '../support/server.ts';
+import { createDatabase } from '../support/database.ts';
+import { type Credentials, type InProcessServer, openServer, startServer, until } from '../support/server.ts';
 
 let server: InProcessServer;
 let administrator: string;
@@ -75,4 +77,39 @@ test('E07 a client is rotated for ever: what has ended makes place, what has not
   );
   assert.equal((await rotate()).status, 201);
   assert.equal((await secretsOf(clientId)).length, 2);
+});
+
+test('E08 last_used_at: when a secret was last right; written at the end of the process at the latest, and no change of the client', async () => {
+  const database = await createDatabase();
+  const environment = {
+    DATABASE_URL: database.url,
+    AUTH_ENCRYPTION_KEY: randomBytes(32).toString('base64'),
+    AUTH_ADMIN_CLIENT_SECRET: randomBytes(32).toString('hex'),
+  };
+  const first = await startServer({ env: environment });
+  const client = await createClient(first);
+  const read = async (url: string) => {
+    const token = await issueToken(url, { clientId: 'admin', clientSecret: environment.AUTH_ADMIN_CLIENT_SECRET });
+    return sendJson('GET', `${url}/clients/${client.clientId}`, token);
+  };
+  const tag = (await read(first.url)).headers.get('etag');
+  const spare = await sendJson('POST', `${first.url}/clients`, await issueToken(first.url, first.admin), { client_id: 'never-used' });
+  const since = Date.now();
+  assert.equal((await postForm(`${first.url}/introspect`, { token: 'at_x' }, client)).status, 200);
+  await postForm(`${first.url}/token`, 'grant_type=client_credentials', { clientId: 'never-used', clientSecret: 'wrong' });
+  await first.stop();
+  const second = await openServer(environment);
+  try {
+    const { headers, body } = await read(second.url);
+    const usedAt = Date.parse(body.secrets[0].last_used_at);
+    assert.ok(usedAt >= since - 2_000 && usedAt <= Date.now() + 2_000, body.secrets[0].last_used_at);
+    assert.equal(headers.get('etag'), tag);
+    const [row] = await database.query<{ last_used_at: Date | null }>('select last_used_at from client_secret where client_id = $1', [
+      spare.body.client_id,
+    ]);
+    assert.equal(row?.last_used_at, null, 'a wrong secret is no use of the right one');
+  } finally {
+    await second.stop();
+    await database.drop();
+  }
 });

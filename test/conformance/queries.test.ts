@@ -27,8 +27,8 @@ async function countingProxy(path: string): Promise<Counter> {
       waiting = Buffer.concat([waiting, bytes]);
       while (waiting.length >= typeBytes + 4 && waiting.length >= typeBytes + waiting.readInt32BE(typeBytes)) {
         const type = typeBytes === 1 ? String.fromCharCode(waiting[0] ?? 0) : '';
-        // Bind says which prepared statement the next Execute means. The change log is read, and memory audited, all the time, whoever asks what.
-        if (type === 'B') isBackground = /^(read-changes|audit-access-token)\0/.test(waiting.subarray(6, 40).toString());
+        // Bind says which prepared statement the next Execute means. The change log is read, memory audited, and the use of secrets written, whoever asks what.
+        if (type === 'B') isBackground = /^(read-changes|audit-access-token|write-secret-uses)\0/.test(waiting.subarray(6, 40).toString());
         if ((type === 'E' && !isBackground) || type === 'Q') statements++;
         waiting = waiting.subarray(typeBytes + waiting.readInt32BE(typeBytes));
         typeBytes = 1;

@@ -51,8 +51,10 @@ for (const [why, credentials] of [
   ['with the third of several secrets', basic('rotated', 'rotated-2')],
 ] as const) {
   test(`a client is authenticated ${why} (RFC 6749 §2.3)`, async () => {
-    const { client, asOfSeq } = await authenticateClient(credentials, NOW, await clients());
+    const { client, asOfSeq, secretId } = await authenticateClient(credentials, NOW, await clients());
     assert.equal(client.id, credentials.clientId);
+    const right = client.secrets.find(({ verifier }) => credentials.secrets.some((secret) => secretVerifier(secret) === verifier));
+    assert.equal(secretId, right?.id, 'it is told which secret was right');
     assert.ok(asOfSeq > 0);
   });
 }
