@@ -112,7 +112,7 @@ export class Postgres {
         revoke: (record) => write('revoke', () => tokens.revoke(record)),
       },
       administration: {
-        list: (page) => read('list', REQUEST_MS, () => stores.administration.list(page)),
+        list: (...given) => read('list', REQUEST_MS, () => stores.administration.list(...given)),
         insert: (...given) => write('insert-client', () => administration.insert(...given)),
         update: (...given) => write('update-client', () => administration.update(...given)),
         delete: (...given) => write('delete-client', () => administration.delete(...given)),
