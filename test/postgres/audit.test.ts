@@ -192,6 +192,19 @@ test('this week and the next have a partition; a week goes when all of it is old
   assert.deepEqual(await partitionsOf(created), [...made, ...kept.map((start) => `audit_${start}`)].sort());
 });
 
+test('who reads the audit for long keeps no token from its partition', async (t) => {
+  const created = await database(t);
+  const reader = await connected(t, created);
+  await reader.query('begin; select from audit');
+  assert.equal(await maintainPartitions(created.db, 30 * DAY), false);
+  assert.deepEqual(await partitionsOf(created), ['audit_other']);
+  const tokens = await created.query("select from pg_inherits where inhparent = 'access_token_short'::regclass");
+  assert.ok(tokens.length > 1, 'the default one, and those that are needed');
+  await reader.query('commit');
+  assert.equal(await maintainPartitions(created.db, 30 * DAY), true);
+  assert.ok((await partitionsOf(created)).length > 1);
+});
+
 test('what has no partition is kept, found, and goes in its time all the same', async (t) => {
   const created = await database(t);
   const insert = (days: number, target: string) =>
