@@ -131,7 +131,7 @@ function httpDeps(config: Config, { memory, state }: Node, audit: AuditLog, log:
     tokens: memory.tokens,
     administration: memory.administration,
     audit,
-    denials: new Denials({ audit, tokens: memory.tokens, clientRecords: memory.clientRecords, log }),
+    denials: new Denials({ audit, tokens: memory.tokens, log }),
     signingKeys: memory.signingKeys,
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,

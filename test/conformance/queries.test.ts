@@ -29,7 +29,7 @@ async function countingProxy(path: string): Promise<Counter> {
         const type = typeBytes === 1 ? String.fromCharCode(waiting[0] ?? 0) : '';
         // Bind says which prepared statement the next Execute means. The change log is read, and memory audited, all the time, whoever asks what; and
         // what is refused goes to the audit after the answer.
-        if (type === 'B') isBackground = /^(read-changes|audit-access-token|write-audit)\0/.test(waiting.subarray(6, 40).toString());
+        if (type === 'B') isBackground = /^(read-changes|audit-access-token|write-denied)\0/.test(waiting.subarray(6, 40).toString());
         if ((type === 'E' && !isBackground) || type === 'Q') statements++;
         waiting = waiting.subarray(typeBytes + waiting.readInt32BE(typeBytes));
         typeBytes = 1;
