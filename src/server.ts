@@ -15,7 +15,6 @@ import { defineDenials, defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
 import { auditLog, tellAudit } from './postgres/audit.ts';
-import { clientDirectory } from './postgres/clients.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
 
 const DRAIN_MS = 10_000;
@@ -137,7 +136,7 @@ function httpDeps(config: Config, { memory, feed, state, secretUsed }: Node, db:
     revocations: memory.revocations,
     feed,
     audit,
-    denials: new Denials({ audit, tokens: memory.tokens, clientRecords: clientDirectory(db, 'find-denied-client'), log }),
+    denials: new Denials({ audit, tokens: memory.tokens, log }),
     signingKeys: memory.signingKeys,
     issuer: config.issuer,
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,

@@ -60,8 +60,14 @@ export interface Actor extends Origin {
 export interface AuditLog {
   /** by their ids, newest first; with `from.after`, oldest first. Who has seen an id has seen all before it */
   read(query: AuditQuery): Promise<readonly AuditEntry[]>;
-  /** A management request that was refused. @param target what it would have been done to, or its route */
-  denied(origin: Origin, target: string, detail: object): Promise<void>;
+  /** A management request that was refused. Its target is the client of its path if there is, or was, one of this id, else the route. */
+  denied(origin: Origin, path: DeniedPath, detail: object): Promise<void>;
+}
+
+export interface DeniedPath {
+  readonly route: string;
+  /** as it was sent: a secret that was put into the path by mistake looks like an id, too */
+  readonly clientId: string | undefined;
 }
 
 /** `undefined`: whatever it is */

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { CLIENT_ID_PATTERN } from '../core/clients.ts';
 import { BearerError, Problem } from '../core/errors.ts';
-import { type AccessTokenStore, type AuditLog, type ClientDirectory, Unavailable } from '../core/ports.ts';
+import { type AccessTokenStore, type AuditLog, Unavailable } from '../core/ports.ts';
 import { couldBeAccessToken, hashToken } from '../core/reference-token.ts';
 import type { Call, Route } from './app.ts';
 import { readBearer } from './credentials.ts';
@@ -17,7 +17,6 @@ export type Unrecorded = 'limit' | 'outage';
 interface DenialDeps {
   readonly audit: AuditLog;
   readonly tokens: AccessTokenStore;
-  readonly clientRecords: ClientDirectory;
   readonly log: Logger;
 }
 
@@ -49,15 +48,10 @@ export class Denials {
 
   async #write(call: Call, { method, path }: Pick<Route, 'method' | 'path'>, refusal: Refusal): Promise<void> {
     const clientId = refusal.error === 'insufficient_scope' ? await this.#callerOf(call) : undefined;
-    const target = (await this.#clientOf(call)) ?? path;
     const origin = { clientId, address: call.address, requestId: call.requestId };
-    await this.#deps.audit.denied(origin, target, { method, route: path, ...refusal });
-  }
-
-  /** The client of the path, if there is one of this id: a secret that was put into the path by mistake looks like an id, too. */
-  async #clientOf(call: Call): Promise<string | undefined> {
     const id = call.param('client_id');
-    return CLIENT_ID_PATTERN.test(id) ? (await this.#deps.clientRecords.find(id))?.client.id : undefined;
+    const denied = { route: path, clientId: CLIENT_ID_PATTERN.test(id) ? id : undefined };
+    await this.#deps.audit.denied(origin, denied, { method, route: path, ...refusal });
   }
 
   /** Whose token it was, which was good but not enough. */

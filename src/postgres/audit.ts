@@ -1,5 +1,5 @@
 /** The audit: what was done by whom, in the transaction that did it; and what was refused. */
-import type { AuditEntry, AuditLog, AuditQuery, Origin } from '../core/ports.ts';
+import type { AuditEntry, AuditLog, AuditQuery, DeniedPath, Origin } from '../core/ports.ts';
 import type { Db, Queries } from './db.ts';
 
 export type AuditAction =
@@ -12,8 +12,7 @@ export type AuditAction =
   | 'keys.move'
   | 'keys.end'
   | 'revocation.add'
-  | 'token.revoke'
-  | 'denied';
+  | 'token.revoke';
 
 /**
  * Takes the lock of the change log's counter until the commit, as its entry will: so rows become visible in the order of their ids, and who has seen one
@@ -37,6 +36,19 @@ export async function writeAudit(
     values: [origin?.clientId, origin?.address, action, target, detail, origin?.requestId],
   });
   if (row) tx.audited?.(auditEntry(origin, { ...row, action, target, detail: { ...detail } }));
+}
+
+/** As {@link writeAudit}, in a statement of its own. */
+async function writeDenied(db: Db, origin: Origin, { clientId, route }: DeniedPath, detail: object): Promise<void> {
+  const [row] = await db.query<Pick<AuditRow, 'id' | 'at' | 'target'>>({
+    name: 'write-denied',
+    text: `with turn as materialized (select from change_log for update)
+      insert into audit (actor_client_id, actor_address, action, target, detail, request_id)
+      select $1, $2, 'denied', coalesce((select client_id from client where client_id = $3), $4), $5, $6 from turn
+      returning id, at, target`,
+    values: [origin.clientId, origin.address, clientId, route, detail, origin.requestId],
+  });
+  if (row) db.audited?.(auditEntry(origin, { ...row, action: 'denied', detail: { ...detail } }));
 }
 
 /** A row as it will be read. */
@@ -72,7 +84,7 @@ interface AuditRow {
 export function auditLog(db: Db): AuditLog {
   return {
     read: (query) => read(db, query),
-    denied: (origin, target, detail) => writeAudit(db, origin, 'denied', target, detail),
+    denied: (origin, path, detail) => writeDenied(db, origin, path, detail),
   };
 }
 

@@ -43,16 +43,12 @@ const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.
     'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
    from client_secret s where s.client_id = c.client_id) as secrets`;
 
-/**
- * Record, secrets and position in the change log from one statement, so from one snapshot.
- *
- * @param name another one for looking in the background, so that it can be told from what requests ask
- */
-export function clientDirectory(db: Db, name = 'find-client'): ClientDirectory {
+/** Record, secrets and position in the change log from one statement, so from one snapshot. */
+export function clientDirectory(db: Db): ClientDirectory {
   return {
     async find(clientId) {
       const [row] = await db.query<ClientRow>({
-        name,
+        name: 'find-client',
         text: `select ${CLIENT_COLUMNS}, (select last_seq from change_log) as last_seq
           from client c where c.client_id = $1 and c.deleted_at is null`,
         values: [clientId],

@@ -54,11 +54,23 @@ export function partitionsNeeded(
  * Makes what is missing and drops what has ended; by one node at a time, judged by the database's clock. Never waits for a lock.
  *
  * @param auditKeptSeconds how old a row of the audit has to be to be dropped
- * @returns `false` when a table was in somebody's use, a backup's for example: nothing was done, and it is to be tried again later
+ * @returns `false` when a table was in somebody's use, a backup's for example: nothing was done there, and it is to be tried again later
  */
 export async function maintainPartitions(db: Db, auditKeptSeconds = Number.POSITIVE_INFINITY): Promise<boolean> {
+  const tokens = await maintain(db, async (tx, now) => {
+    for (const lifeClass of LIFE_CLASSES) await maintainTable(tx, lifeClass, now, now - MARGIN_SECONDS);
+  });
+  // A transaction of its own: who reads the audit for long must not keep tokens from their partitions.
+  const audit = await maintain(db, async (tx, now) => {
+    await maintainTable(tx, AUDIT, now, now - auditKeptSeconds);
+    if (Number.isFinite(auditKeptSeconds)) await dropAstray(tx, AUDIT, now - auditKeptSeconds);
+  });
+  return tokens && audit;
+}
+
+async function maintain(db: Db, work: (tx: Queries, now: number) => Promise<void>): Promise<boolean> {
   try {
-    await db.transaction((tx) => maintain(tx, auditKeptSeconds));
+    await db.transaction((tx) => inTurn(tx, work));
     return true;
   } catch (error) {
     if (error instanceof Unavailable && isLockTimeout(error.cause)) return false;
@@ -66,17 +78,14 @@ export async function maintainPartitions(db: Db, auditKeptSeconds = Number.POSIT
   }
 }
 
-async function maintain(tx: Queries, auditKeptSeconds: number): Promise<void> {
+async function inTurn(tx: Queries, work: (tx: Queries, now: number) => Promise<void>): Promise<void> {
   const [state] = await tx.query<{ locked: boolean; now: number }>({
     text: 'select pg_try_advisory_xact_lock($1) as locked, extract(epoch from clock_timestamp())::bigint as now',
     values: [MAINTENANCE_LOCK],
   });
   if (!state?.locked) return;
   await tx.query({ text: "set local lock_timeout = '100ms'" });
-  const { now } = state;
-  for (const lifeClass of LIFE_CLASSES) await maintainTable(tx, lifeClass, now, now - MARGIN_SECONDS);
-  await maintainTable(tx, AUDIT, now, now - auditKeptSeconds);
-  if (Number.isFinite(auditKeptSeconds)) await dropAstray(tx, AUDIT, now - auditKeptSeconds);
+  await work(tx, state.now);
 }
 
 /** @param endedAt what ended before is dropped */

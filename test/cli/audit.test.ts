@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import { after, before, test } from 'node:test';
-import { createClient } from '../support/client.ts';
-import { ended, type InProcessServer, openServer, until } from '../support/server.ts';
+import { after, before, type TestContext, test } from 'node:test';
+import { createClient, issueToken, sendJson } from '../support/client.ts';
+import { createDatabase } from '../support/database.ts';
+import { ended, freePort, type InProcessServer, openServer, until } from '../support/server.ts';
 import { auth, PROGRAM } from './run.ts';
 
 let server: InProcessServer;
@@ -49,22 +51,33 @@ test('what the server refuses is said, and who may not see it is told so', async
   assert.equal((await auth(['audit'], { env: weak })).code, 77);
 });
 
+interface Following {
+  readonly child: ChildProcess;
+  readonly lines: () => readonly string[];
+  readonly errors: () => string;
+}
+
+function follow(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>> = environment()): Following {
+  const command = [PROGRAM, 'audit', '--follow', '--action', 'client.create', ...args];
+  const child = spawn(process.execPath, command, { cwd: tmpdir(), env: { PATH: process.env.PATH, ...env } });
+  t.after(() => child.kill('SIGKILL'));
+  let [output, errors] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  return { child, lines: () => output.split('\n').filter((line) => line !== ''), errors: () => errors };
+}
+
 for (const flags of [[], ['--json']]) {
-  test(`--follow ${flags.join(' ')}: what was there, then what comes, oldest first, until Ctrl-C; its token is given back`, async () => {
+  test(`--follow ${flags.join(' ')}: what was there, then what comes, oldest first, until Ctrl-C; its token is given back`, async (t) => {
     const name = `follow${flags.length}`;
     await createClient(server, { client_id: `${name}-1` });
     await createClient(server, { client_id: `${name}-2` });
-    const args = ['audit', '--follow', '--action', 'client.create', '--limit', '1', ...flags];
-    const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: tmpdir(), env: { PATH: process.env.PATH, ...environment() } });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    const names = () =>
-      output
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => (flags.length === 0 ? line.split(/ {2,}/)[4] : JSON.parse(line).target));
+    const { child, lines } = follow(t, ['--limit', '1', ...flags]);
+    const names = () => lines().map((line) => (flags.length === 0 ? line.split(/ {2,}/)[4] : JSON.parse(line).target));
     await until(() => names().length === 1, 10_000);
     for (const n of [3, 4]) await createClient(server, { client_id: `${name}-${n}` });
     await until(() => names().length === 3, 10_000);
@@ -77,3 +90,43 @@ for (const flags of [[], ['--json']]) {
     assert.equal(await revocations(), before + 1);
   });
 }
+
+test('--follow goes on when its token has expired and when the server comes back, and misses nothing', async (t) => {
+  const database = await createDatabase();
+  t.after(() => database.drop());
+  const secret = 's'.repeat(40);
+  const fixed = {
+    DATABASE_URL: database.url,
+    AUTH_PORT: String(await freePort()),
+    AUTH_ENCRYPTION_KEY: randomBytes(32).toString('base64'),
+    AUTH_ADMIN_CLIENT_SECRET: secret,
+  };
+  const first = await openServer(fixed);
+  const at = { url: first.url, admin: { clientId: 'admin', clientSecret: secret } };
+  const token = await issueToken(at.url, at.admin);
+  assert.equal((await sendJson('PATCH', `${at.url}/clients/admin`, token, { access_token_ttl: 1 })).status, 200);
+  const { lines, errors, child } = follow(t, ['--limit', '1', '--json'], { AUTH_ISSUER: at.url, AUTH_ADMIN_CLIENT_SECRET: secret });
+  const targets = () => lines().map((line) => JSON.parse(line).target);
+  await until(() => targets().length === 1, 10_000);
+  const denied = async () => (await database.query("select from audit where action = 'denied'")).length > 0;
+  await until(denied, 10_000);
+  await createClient(at, { client_id: 'after-the-token' });
+  await until(() => targets().length === 2, 10_000);
+  await first.stop();
+  await until(() => errors().includes('trying again'), 10_000);
+  await database.query("insert into audit (action, target) values ('client.create', 'meanwhile')");
+  const second = await openServer(fixed);
+  t.after(() => second.stop());
+  await until(() => targets().length === 3, 20_000);
+  assert.deepEqual(targets(), ['admin', 'after-the-token', 'meanwhile']);
+  child.kill('SIGINT');
+  assert.equal(await ended(child), 0);
+});
+
+test('--follow ends at once where it may not read, or where there is no server', async (t) => {
+  const { clientId, clientSecret } = await createClient(server, { scope: 'auth:clients' });
+  const weak = { AUTH_ISSUER: server.url, AUTH_ADMIN_CLIENT_ID: clientId, AUTH_ADMIN_CLIENT_SECRET: clientSecret };
+  assert.equal(await ended(follow(t, [], weak).child), 77);
+  const nowhere = { AUTH_ISSUER: `http://127.0.0.1:${await freePort()}`, AUTH_ADMIN_CLIENT_SECRET: clientSecret };
+  assert.equal(await ended(follow(t, [], nowhere).child), 69);
+});

@@ -30,9 +30,7 @@ async function countingProxy(path: string): Promise<Counter> {
         // Bind says which prepared statement the next Execute means. The change log is read, memory audited, and the use of secrets written, whoever asks
         // what; and what is refused goes to the audit after the answer.
         if (type === 'B')
-          isBackground = /^(read-changes|audit-access-token|find-denied-client|write-audit|write-secret-uses)\0/.test(
-            waiting.subarray(6, 40).toString(),
-          );
+          isBackground = /^(read-changes|audit-access-token|write-denied|write-secret-uses)\0/.test(waiting.subarray(6, 40).toString());
         if ((type === 'E' && !isBackground) || type === 'Q') statements++;
         waiting = waiting.subarray(typeBytes + waiting.readInt32BE(typeBytes));
         typeBytes = 1;

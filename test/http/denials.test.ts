@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { BearerError, OAuthError, Problem } from '../../src/core/errors.ts';
-import { type AuditLog, type Origin, Unavailable } from '../../src/core/ports.ts';
+import { type AuditLog, type DeniedPath, type Origin, Unavailable } from '../../src/core/ports.ts';
 import type { Call } from '../../src/http/app.ts';
 import { Denials } from '../../src/http/denials.ts';
 import { HttpError } from '../../src/http/errors.ts';
@@ -19,18 +19,17 @@ function callFrom(address: string, now = NOW): Call {
 }
 
 function denials(write: () => Promise<void> = async () => undefined) {
-  const rows: { readonly origin: Origin; readonly target: string; readonly detail: object }[] = [];
+  const rows: { readonly origin: Origin; readonly path: DeniedPath; readonly detail: object }[] = [];
   const audit: AuditLog = {
     read: async () => [],
-    async denied(origin, target, detail) {
-      rows.push({ origin, target, detail });
+    async denied(origin, path, detail) {
+      rows.push({ origin, path, detail });
       await write();
     },
   };
   const lines: string[] = [];
   const log = pino({ level: 'trace' }, { write: (line) => void lines.push(line) });
-  const { tokens, directory: clientRecords } = memoryStores();
-  return { rows, lines, denials: new Denials({ audit, tokens, clientRecords, log }) };
+  return { rows, lines, denials: new Denials({ audit, tokens: memoryStores().tokens, log }) };
 }
 
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -92,7 +92,7 @@ test('a listener is told of each row as it can be read, after its commit; of wha
     });
   };
   await assert.rejects(undone(), /undone/);
-  await auditLog(db).denied(origin, 'three', { error: 'invalid_token' });
+  await auditLog(db).denied(origin, { route: 'three', clientId: 'nobody' }, { error: 'invalid_token' });
   const record = tokenRecord();
   for (let times = 0; times < 2; times++) await appendRevocation(db, record, origin);
   const entries = [...(await read(created))].reverse();
@@ -108,7 +108,8 @@ test('while a hundred are written by ten at once, a follower sees each of them o
   };
   let isWriting = true;
   const writer = async (_: unknown, number: number) => {
-    for (let n = 0; n < 10; n++) await insist(() => auditLog(created.db).denied(ACTOR, `${number}-${n}`, {}));
+    for (let n = 0; n < 10; n++)
+      await insist(() => auditLog(created.db).denied(ACTOR, { route: `${number}-${n}`, clientId: undefined }, {}));
   };
   const writing = Promise.all(Array.from({ length: 10 }, writer)).finally(() => {
     isWriting = false;
@@ -192,6 +193,19 @@ test('this week and the next have a partition; a week goes when all of it is old
   assert.deepEqual(await partitionsOf(created), [...made, ...kept.map((start) => `audit_${start}`)].sort());
 });
 
+test('who reads the audit for long keeps no token from its partition', async (t) => {
+  const created = await database(t);
+  const reader = await connected(t, created);
+  await reader.query('begin; select from audit');
+  assert.equal(await maintainPartitions(created.db, 30 * DAY), false);
+  assert.deepEqual(await partitionsOf(created), ['audit_other']);
+  const tokens = await created.query("select from pg_inherits where inhparent = 'access_token_short'::regclass");
+  assert.ok(tokens.length > 1, 'the default one, and those that are needed');
+  await reader.query('commit');
+  assert.equal(await maintainPartitions(created.db, 30 * DAY), true);
+  assert.ok((await partitionsOf(created)).length > 1);
+});
+
 test('what has no partition is kept, found, and goes in its time all the same', async (t) => {
   const created = await database(t);
   const insert = (days: number, target: string) =>
@@ -204,7 +218,7 @@ test('what has no partition is kept, found, and goes in its time all the same', 
   await insert(0, 'now');
   for (let round = 0; round < 2; round++) assert.equal(await maintainPartitions(created.db, 365 * DAY), true);
   assert.equal(targets(await read(created)), 'now younger');
-  await writeAudit(created.db, ACTOR, 'denied', 'later');
+  await writeAudit(created.db, ACTOR, 'client.create', 'later');
   assert.equal(targets(await read(created)), 'later now younger');
 });
 
