@@ -23,14 +23,14 @@ const CASES: [why: string, text: string, items: readonly StreamItem[]][] = [
   ['the end comes too early', 'data: a\n\ndata: b\n', [{ id: '', data: 'a' }]],
 ];
 for (const [why, text, items] of CASES) {
-  test(`HTML §9.2.6: ${why}`, () => {
+  test(`L08 HTML §9.2.6: ${why}`, () => {
     assert.deepEqual(parse(text), items);
     const bytes = Array.from(Buffer.from(text), (byte) => Uint8Array.of(byte));
     assert.deepEqual(parse(...bytes), items);
   });
 }
 
-test('HTML §9.2.6: whatever the events, the ends of lines and the cuts, the same comes out', () => {
+test('L08 HTML §9.2.6: whatever the events, the ends of lines and the cuts, the same comes out', () => {
   const line = fc.string({ unit: 'grapheme', maxLength: 12 }).map((text) => text.replaceAll(/[\r\n\0]/g, ''));
   const data = fc.array(line, { minLength: 1, maxLength: 3 }).map((lines) => lines.join('\n'));
   const item = fc.oneof(fc.record({ id: line, data }, { noNullPrototype: true }), fc.constant('comment' as const));

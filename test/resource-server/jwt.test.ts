@@ -12,7 +12,7 @@ const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('
 const keyOf = (jwk: unknown) => [...readKeys([jwk]).values()][0] as PublicKey;
 
 for (const alg of SIGNING_ALGS) {
-  test(`RFC 9068 §4: a token that is signed with ${alg}; not one that was changed, nor with another key`, async () => {
+  test(`L05 RFC 9068 §4: a token that is signed with ${alg}; not one that was changed, nor with another key`, async () => {
     const key = await generateSigningKey(alg);
     const token = await signJwt(key, 'at+jwt', CLAIMS);
     const jwt = readJwt(token) as Jwt;
@@ -39,11 +39,11 @@ const NO_TOKENS: [why: string, token: string][] = [
   ['two parts', 'AAAA.AAAA'],
   ['too long', `${unsigned({})}${'A'.repeat(20_000)}`],
 ];
-for (const [why, token] of NO_TOKENS) test(`no access token: ${why}`, () => assert.equal(readJwt(token), undefined));
+for (const [why, token] of NO_TOKENS) test(`L05 RFC 9068 §4: no access token: ${why}`, () => assert.equal(readJwt(token), undefined));
 
-test('RFC 9068 §4: the long form of typ', () => assert.ok(readJwt(unsigned({ typ: 'application/AT+JWT' }))));
+test('L05 RFC 9068 §4: the long form of typ', () => assert.ok(readJwt(unsigned({ typ: 'application/AT+JWT' }))));
 
-test('RFC 8725 §3.1: the algorithm is that of the key, whatever the token says', async () => {
+test('L06 RFC 8725 §3.1: the algorithm is that of the key, whatever the token says', async () => {
   const jwk = publicJwk(es256);
   const input = unsigned({ alg: 'HS256', kid: jwk.kid }).split('.').slice(0, 2).join('.');
   const forged = `${input}.${createHmac('sha256', JSON.stringify(jwk)).update(input).digest('base64url')}`;
@@ -64,13 +64,13 @@ const NOT_FOR_US: [why: string, claims: object][] = [
   ['not yet', { nbf: 1_501 }],
 ];
 for (const [why, claims] of NOT_FOR_US) {
-  test(`RFC 9068 §4: not for us: ${why}`, () => assert.equal(isMeantFor({ ...CLAIMS, ...claims }, FOR_US), false));
+  test(`L05 RFC 9068 §4: not for us: ${why}`, () => assert.equal(isMeantFor({ ...CLAIMS, ...claims }, FOR_US), false));
 }
-test('RFC 9068 §4: for us: one of several audiences', () => {
+test('L05 RFC 9068 §4: for us: one of several audiences', () => {
   assert.equal(isMeantFor({ ...CLAIMS, aud: ['x', 'https://api'], nbf: 1_500 }, FOR_US), true);
 });
 
-test('RFC 7517 §4: keys for encryption, without kid or alg, of other algorithms and broken ones are passed over', () => {
+test('L07 RFC 7517 §4: keys for encryption, without kid or alg, of other algorithms and broken ones are passed over', () => {
   const jwk = publicJwk(es256);
   const secret = { kty: 'oct', k: 'AAAA', alg: 'HS256', kid: 'secret' };
   const broken = { ...jwk, x: 'AAAA', kid: 'broken' };

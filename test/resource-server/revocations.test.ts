@@ -18,7 +18,7 @@ for (const [mode, format] of [
   ['introspection', 'reference'],
   ['jwt', 'jwt'],
 ] as const) {
-  test(`three resource servers and ${REVOCATIONS} revocations, mode ${mode}`, async (t) => {
+  test(`L04 RFC 7662 §4: three resource servers and ${REVOCATIONS} revocations, mode ${mode}`, async (t) => {
     const server = await openServer();
     t.after(() => server.stop());
     const parties = await createParties(server, { access_token_format: format });
