@@ -1,4 +1,5 @@
 /** The authorization server as a resource server needs it. Each question has a time-out; what is no proper answer is an {@link AuthServerError}. */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { FeedEntry } from './ended.ts';
 
 export interface AuthServerOptions {
@@ -40,6 +41,7 @@ export interface KeySetAnswer {
 }
 
 const FEED_SCOPE = 'auth:revocations:read';
+const RETRY_MS = 100;
 const STRICT = 'consistency=strict';
 /** A token is renewed so long before its end, or a fifth of its life if that is less. Its end is a whole second. */
 const RENEWAL_MS = 60_000;
@@ -57,7 +59,7 @@ export class AuthServer {
 
   /** @throws AuthServerError */
   async introspect(token: string): Promise<Introspection> {
-    const { headers, body } = await this.#postForm('/introspect', { token }, { prefer: STRICT });
+    const { headers, body } = await this.#insist(() => this.#postForm('/introspect', { token }, { prefer: STRICT }));
     if (body.active === false) return { claims: undefined, maxAgeSeconds: 0, feedMaxAgeSeconds: 0 };
     if (body.active !== true) throw new AuthServerError('/introspect: not an introspection');
     const isStrict = headers.get('preference-applied') === STRICT;
@@ -120,6 +122,19 @@ export class AuthServer {
     const { access_token: value, expires_in: seconds } = body;
     if (typeof value !== 'string' || typeof seconds !== 'number') throw new AuthServerError('/token: not a token');
     return { value, renewAt: askedAt + Math.max((seconds - 1) * 800, seconds * 1000 - RENEWAL_MS) };
+  }
+
+  /** Once more, soon: a connection that was just being closed, a node that goes away, one that is not fresh. */
+  async #insist<T>(ask: () => Promise<T>): Promise<T> {
+    const askedAt = performance.now();
+    try {
+      return await ask();
+    } catch (error) {
+      const isPassing = error instanceof AuthServerError && (error.status === undefined || error.status >= 502);
+      if (!isPassing || performance.now() - askedAt > this.#options.timeoutMs / 2) throw error;
+    }
+    await pause(RETRY_MS);
+    return ask();
   }
 
   #postForm(path: string, form: Readonly<Record<string, string>>, headers: Readonly<Record<string, string>> = {}): Promise<JsonAnswer> {

@@ -146,45 +146,30 @@ for (const mode of MODES) {
   });
 }
 
-test('a revocation while the introspection is under way: the answer is not believed, and not kept', async (t) => {
-  const proxy = await openHttpProxy(t, server.url);
-  const library = openLibrary(t, proxy.url, parties.introspection);
-  const witness = openLibrary(t, server.url, parties.introspection);
-  await Promise.all([library, witness].map(follows));
-  const token = await issueToken(server.url, parties.introspection.client);
-  assert.equal(await outcome(witness, token), 'active');
-  const held = proxy.hold('/introspect');
-  const checking = outcome(library, token);
-  await held.answered;
-  await revoke(token, parties.introspection);
-  await until(async () => (await outcome(witness, token)) === 'inactive', 5_000);
-  // The other library's connection is not this one's: it has it once it refuses without asking.
-  await until(async () => (await outcome(library, token)) === 'inactive', 5_000);
-  held.release();
-  assert.equal(await checking, 'inactive');
-  assert.equal(await outcome(library, token), 'inactive');
-  assert.equal(proxy.count('/introspect'), 1);
-});
-
-test('an end by time while the introspection is under way: it is asked once more', async (t) => {
-  const proxy = await openHttpProxy(t, server.url);
-  const library = openLibrary(t, proxy.url, parties.introspection);
-  await follows(library);
-  const [token, sign] = [
-    await issueToken(server.url, parties.introspection.client),
-    await issueToken(server.url, parties.introspection.client),
-  ];
-  const held = proxy.hold('/introspect');
-  const checking = outcome(library, token);
-  await held.answered;
-  const administration = await issueToken(server.url, server.admin);
-  await sendJson('POST', `${server.url}/revocations`, administration, { client_id: parties.introspection.client.clientId });
-  // What comes behind it in the feed says that it has arrived.
-  await sendJson('POST', `${server.url}/revocations`, administration, { token: sign });
-  await until(async () => (await outcome(library, sign)) === 'inactive', 5_000);
-  held.release();
-  assert.equal(await checking, 'inactive');
-});
+for (const [how, target] of [
+  ['a revocation', 'token'],
+  ['an end by time', 'client_id'],
+] as const) {
+  test(`${how} while the introspection is under way: the answer is not believed, and not kept`, async (t) => {
+    const proxy = await openHttpProxy(t, server.url);
+    const library = openLibrary(t, proxy.url, parties.introspection);
+    await follows(library);
+    const [token, witness] = [await issueToken(server.url, parties.introspection.client), await issueToken(server.url, parties.jwt.client)];
+    assert.equal(await outcome(library, witness), 'active');
+    const held = proxy.hold('/introspect');
+    const checking = outcome(library, token);
+    await held.answered;
+    const administration = await issueToken(server.url, server.admin);
+    const order = { token: { token }, client_id: { client_id: parties.introspection.client.clientId } }[target];
+    assert.equal((await sendJson('POST', `${server.url}/revocations`, administration, order)).status, 201);
+    // It is kept, and comes behind the other in the feed: once it is refused both have arrived.
+    await revoke(witness, parties.jwt);
+    await until(async () => (await outcome(library, witness)) === 'inactive', 4_000);
+    held.release();
+    assert.equal(await checking, 'inactive');
+    assert.equal(await outcome(library, token), 'inactive');
+  });
+}
 
 test('no answer for longer than the time-out is unknown, in both modes; an answer that is none, too', async (t) => {
   const proxy = await openHttpProxy(t, server.url);
@@ -206,6 +191,18 @@ test('no answer for longer than the time-out is unknown, in both modes; an answe
   assert.equal(await outcome(verifying, jwt), 'unknown');
   proxy.answerItself('/jwks', undefined);
   await until(async () => (await outcome(verifying, jwt)) === 'active', 5_000);
+});
+
+test('a node that goes away while it is asked is no outage: it is asked once more', async (t) => {
+  const proxy = await openHttpProxy(t, server.url);
+  const library = openLibrary(t, proxy.url, parties.introspection);
+  await follows(library);
+  const token = await issueToken(server.url, parties.introspection.client);
+  proxy.answerItself('/introspect', 503);
+  const checking = outcome(library, token);
+  await until(() => proxy.count('/introspect') === 1, 5_000);
+  proxy.answerItself('/introspect', undefined);
+  assert.equal(await checking, 'active');
 });
 
 test('nothing secret in what is reported', async (t) => {
