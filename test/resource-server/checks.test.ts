@@ -104,6 +104,17 @@ test('introspection: one question for all who ask at once; a negative answer is 
   }
 });
 
+test('introspection: an answer that may not know of all that was revoked before is not kept', async (t) => {
+  const proxy = await openHttpProxy(t, server.url, 'prefer');
+  const library = openLibrary(t, proxy.url, parties.introspection);
+  await until(() => library.isFollowing, 5_000);
+  const token = await issueToken(server.url, parties.introspection.client);
+  for (const expected of [1, 2]) {
+    assert.equal(await outcome(library, token), 'active');
+    assert.equal(proxy.count('/introspect'), expected);
+  }
+});
+
 test('introspection: memory is bounded, and what was pushed out is asked for again', async (t) => {
   const proxy = await openHttpProxy(t, server.url);
   const library = openLibrary(t, proxy.url, parties.introspection, { cacheTokensMax: 2 });

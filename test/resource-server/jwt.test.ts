@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { generateSigningKey, publicJwk, SIGNING_ALGS, signJwt } from '../../src/core/signing-key.ts';
+import { Ended } from '../../src/resource-server/ended.ts';
 import { isMeantFor, isSignedWith, type Jwt, type PublicKey, readJwt, readKeys } from '../../src/resource-server/jwt.ts';
+import { Kept } from '../../src/resource-server/kept.ts';
 import { KeySet } from '../../src/resource-server/key-set.ts';
+import { type KeptVerification, verified } from '../../src/resource-server/verifying.ts';
 
 const CLAIMS = { iss: 'https://as', aud: 'https://api', exp: 2_000, iat: 1_000, sub: 's', client_id: 'c' };
 const FOR_US = { issuer: 'https://as', audience: ['https://api'], now: 1_500 };
@@ -106,6 +109,16 @@ test('a key that is not known is looked for once, whoever asks; then it is known
   const { version } = keys;
   assert.equal((await keys.find('new'))?.alg, 'EdDSA');
   assert.deepEqual([state.asked, keys.version], [3, version + 1]);
+});
+
+test('what was verified is verified again once the keys are others', async (t) => {
+  const { state, keys } = jwksOf(t);
+  const token = await signJwt(es256, 'at+jwt', { ...CLAIMS, exp: Math.floor(Date.now() / 1000) + 60 });
+  const parts = { keys, kept: new Kept<KeptVerification>(1), ended: new Ended(1), issuer: CLAIMS.iss, audience: [CLAIMS.aud] };
+  for (let n = 0; n < 2; n++) assert.equal((await verified(token, 'hash', parts))?.clientId, 'c');
+  state.keys = [publicJwk(await generateSigningKey('ES256'))];
+  assert.equal(await keys.find('another'), undefined);
+  assert.equal(await verified(token, 'hash', parts), undefined);
 });
 
 test('whether there is a key cannot be said in an outage; those that are known stay', async (t) => {

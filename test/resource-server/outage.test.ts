@@ -171,6 +171,23 @@ for (const [how, target] of [
   });
 }
 
+test('an answer that was asked for before there was a place in the feed is not kept', async (t) => {
+  const proxy = await openHttpProxy(t, server.url);
+  proxy.answerItself('/revocations', 503);
+  const library = openLibrary(t, proxy.url, parties.introspection);
+  const token = await issueToken(server.url, parties.introspection.client);
+  const held = proxy.hold('/introspect');
+  const checking = outcome(library, token);
+  await held.answered;
+  await revoke(token, parties.introspection);
+  // It begins behind the revocation, of which it is never told.
+  proxy.answerItself('/revocations', undefined);
+  await follows(library);
+  held.release();
+  assert.equal(await checking, 'active', 'it was, when it was asked');
+  assert.equal(await outcome(library, token), 'inactive');
+});
+
 test('no answer for longer than the time-out is unknown, in both modes; an answer that is none, too', async (t) => {
   const proxy = await openHttpProxy(t, server.url);
   const library = openLibrary(t, proxy.url, parties.introspection, { timeoutMs: 300 });

@@ -1,4 +1,4 @@
-/** HTTP in front of a server: counts what is asked, and holds answers back. */
+/** HTTP in front of a server: counts what is asked, holds answers back, drops headers. */
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Cleanup } from './faults.ts';
@@ -19,7 +19,8 @@ export interface HttpProxy {
   answerItself(path: string, status: number | undefined): void;
 }
 
-export async function openHttpProxy(t: Cleanup, targetUrl: string): Promise<HttpProxy> {
+/** @param dropped a header of requests that does not pass */
+export async function openHttpProxy(t: Cleanup, targetUrl: string, dropped?: string): Promise<HttpProxy> {
   const counts = new Map<string, number>();
   const holds = new Map<string, { answered(): void; readonly released: Promise<void> }>();
   const own = new Map<string, number>();
@@ -39,10 +40,9 @@ export async function openHttpProxy(t: Cleanup, targetUrl: string): Promise<Http
       given.pipe(answer);
       answer.flushHeaders();
     };
-    const passedOn = request(
-      { hostname, port, path: asked.url, method: asked.method, headers: asked.headers },
-      (given) => void pass(given),
-    );
+    const headers = { ...asked.headers };
+    if (dropped !== undefined) delete headers[dropped];
+    const passedOn = request({ hostname, port, path: asked.url, method: asked.method, headers }, (given) => void pass(given));
     passedOn.on('error', () => answer.destroy());
     answer.on('close', () => passedOn.destroy());
     asked.pipe(passedOn);
