@@ -1,4 +1,4 @@
-/** What `npm run bench:coherence` measures: for each mode three servers on a database of their own, all on one PostgreSQL, with etcd or without. */
+/** What `npm run bench:coherence` and `npm run bench:feed` measure: for each mode three servers on a database of their own, all on one PostgreSQL, with etcd or without. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
@@ -19,6 +19,7 @@ export interface Node {
 export interface Cluster {
   readonly mode: Mode;
   readonly nodes: readonly Node[];
+  readonly admin: Credentials;
   /** may issue, introspect and revoke */
   readonly client: Credentials;
 }
@@ -56,7 +57,7 @@ export class Closers {
 }
 
 /** Without etcd's program the modes with etcd are left out. */
-export async function startBench(closers: Closers): Promise<Bench> {
+export async function startBench(closers: Closers, modes: readonly Mode[] = MODES): Promise<Bench> {
   const folder = await temporaryFolder();
   closers.add(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   const settings = { max_connections: String(POSTGRES_CONNECTIONS) };
@@ -67,7 +68,7 @@ export async function startBench(closers: Closers): Promise<Bench> {
   // Each child is ended by a listener of its own, should this process just exit.
   process.setMaxListeners(PROCESSES_MAX);
   const clusters: Cluster[] = [];
-  for (const mode of MODES) {
+  for (const mode of modes) {
     const own = join(folder, mode.replaceAll(' ', '-'));
     await mkdir(own);
     // One for each: nodes of two databases must not meet.
@@ -98,7 +99,7 @@ async function startCluster(mode: Mode, postgres: EmbeddedPostgres, folder: stri
   }
   const url = `http://127.0.0.1:${nodes[0]?.port}`;
   const { clientId, clientSecret } = await createClient({ url, admin }, { scope: 'read write' });
-  return { mode, nodes, client: { clientId, clientSecret } };
+  return { mode, nodes, admin, client: { clientId, clientSecret } };
 }
 
 /** @returns its address; nothing when there is no such program */

@@ -37,6 +37,13 @@ test('the client of etcd stands alone: nothing but Node and itself; what is buil
   }
 });
 
+test('the library for resource servers stands alone: nothing but Node, fetch and itself', () => {
+  for (const { path, text } of src.filter((file) => file.path.startsWith('src/resource-server/'))) {
+    for (const [, name = ''] of text.matchAll(/from '([^']+)'/g))
+      assert.match(name, /^(node:(crypto|http|timers\/promises)|\.\/[a-z-]+\.ts)$/, path);
+  }
+});
+
 test('the environment is read in config.ts, on the command line and by the private PostgreSQL only', () => {
   for (const { path, text } of src) {
     if (/^src\/(cli\/|postgres\/embedded)/.test(path)) continue;
