@@ -69,8 +69,10 @@ async function main(): Promise<void> {
     const [index] = await db.query<{ text: string }>({ text: "select pg_get_indexdef('client_search'::regclass) as text" });
     await db.query({ text: 'drop index client_search' });
     await db.query({ text: FILL, values: [CLIENTS] });
-    await db.query({ text: index?.text ?? '' });
+    await db.query({ text: 'alter table client_secret disable trigger user' });
     await db.query({ text: FILL_SECRETS });
+    await db.query({ text: 'alter table client_secret enable trigger user' });
+    await db.query({ text: index?.text ?? '' });
     await db.query({ text: 'vacuum analyze client' });
     await db.query({ text: 'vacuum analyze client_secret' });
     const [version] = await db.query<{ server_version: string }>({ text: 'show server_version' });

@@ -1,11 +1,17 @@
 /**
  * Which clients are on a page of a filtered list. The index knows who matches, but not in which order; and to walk through the list until the page is
- * full takes long if few match. So up to {@link FEW} are taken from the index and sorted; where there are more, the next ones are near, and are walked to.
- * Which of the two is decided by counting, because the planner has no statistics of the index's expression and would guess.
+ * full takes long if few match. So a short walk comes first, which is enough if many do. Else up to `few` are taken from the index and sorted; where there
+ * are more, the list is walked. All of this is decided by counting, because the planner has no statistics of the index's expression and would guess.
  */
 import type { ClientFilter } from '../core/ports.ts';
 
-const FEW = 5_000;
+export interface Bounds {
+  /** clients that are looked at before the index is asked */
+  readonly near: number;
+  readonly few: number;
+}
+
+const BOUNDS: Bounds = { near: 1_000, few: 5_000 };
 const TEXT = 'client_text(client_id, registration)';
 /** As the index has them, which no shorter text could be found by. */
 const PART_MAX = 3;
@@ -17,7 +23,7 @@ const PART_MAX = 3;
 export function pageOfIds(
   { text, scope, disabled }: ClientFilter,
   [after, limit]: readonly [after: string, limit: number],
-  few = FEW,
+  { near, few }: Bounds = BOUNDS,
 ): { readonly text: string; readonly values: readonly unknown[] } {
   const values: unknown[] = [after, limit];
   const conditions = ['deleted_at is null', 'client_id > $1'];
@@ -25,15 +31,19 @@ export function pageOfIds(
   if (disabled !== undefined) conditions.push(`disabled = $${values.push(disabled)}`);
   const needle = text === undefined ? undefined : `lower($${values.push(text)})`;
   if (needle !== undefined) conditions.push(`position(${needle} in ${TEXT}) > 0`);
-  const walk = (...more: readonly string[]) =>
-    `select client_id from client where ${[...conditions, ...more].join(' and ')} order by client_id limit $2`;
-  if (scope === undefined && needle === undefined) return { text: walk(), values };
+  const walk = (from: string, ...more: readonly string[]) =>
+    `select client_id from ${from} where ${[...conditions, ...more].join(' and ')} order by client_id limit $2`;
+  if (scope === undefined && needle === undefined) return { text: walk('client'), values };
   const parts = `text_parts(${TEXT}, '{1,2,3}') @> text_parts(${needle}, array[least(${PART_MAX}, length(${needle}))])`;
   const indexed = needle === undefined ? conditions : [...conditions, parts];
   return {
-    text: `with few as materialized (select client_id from client where ${indexed.join(' and ')} limit ${few + 1})
-      select client_id from few where (select count(*) from few) <= ${few}
-      union all (${walk(`(select count(*) from few) > ${few}`)})`,
+    text: `with near as materialized (
+        ${walk(`(select * from client where deleted_at is null and client_id > $1 order by client_id limit ${near}) as next`)}),
+      few as materialized (
+        select client_id from client where (select count(*) from near) < $2 and ${indexed.join(' and ')} limit ${few + 1})
+      select client_id from near where (select count(*) from near) >= $2
+      union all select client_id from few where (select count(*) from few) <= ${few}
+      union all (${walk('client', `(select count(*) from few) > ${few}`)})`,
     values,
   };
 }

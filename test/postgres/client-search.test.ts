@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientFilter } from '../../src/core/ports.ts';
-import { pageOfIds } from '../../src/postgres/client-search.ts';
+import { type Bounds, pageOfIds } from '../../src/postgres/client-search.ts';
 import { createDatabase } from '../support/database.ts';
 
 const FILTERS: readonly ClientFilter[] = [
@@ -19,6 +19,8 @@ const FILTERS: readonly ClientFilter[] = [
   { text: 'c-1', scope: 'odd', disabled: false },
   { text: 'c-1', scope: 'odd', disabled: true },
 ];
+
+const BOUNDS: readonly Bounds[] = [0, 20, 1_000].flatMap((near) => [0, 3, 5_000].map((few) => ({ near, few })));
 
 test('a page is the same whether its clients are taken from the index or walked to', async (t) => {
   const { db, drop } = await createDatabase();
@@ -44,8 +46,8 @@ test('a page is the same whether its clients are taken from the index or walked 
       .map(({ client_id }) => client_id);
     for (const after of ['', 'c-30', 'c-99', 'd']) {
       const expected = matching.filter((id) => id > after).slice(0, 7);
-      for (const few of [0, 3, 5_000]) {
-        const { text: ids, values } = pageOfIds(filter, [after, 7], few);
+      for (const bounds of BOUNDS) {
+        const { text: ids, values } = pageOfIds(filter, [after, 7], bounds);
         const rows = await db.query<{ client_id: string }>({
           text: `select client_id from (${ids}) as ids order by client_id limit $2`,
           values,
@@ -53,7 +55,7 @@ test('a page is the same whether its clients are taken from the index or walked 
         assert.deepEqual(
           rows.map(({ client_id }) => client_id),
           expected,
-          JSON.stringify({ filter, after, few }),
+          JSON.stringify({ filter, after, bounds }),
         );
       }
     }
