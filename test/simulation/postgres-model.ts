@@ -109,7 +109,7 @@ export class Postgres {
       tokens: {
         find: (hash, now) => read('find-token', REQUEST_MS, () => stores.tokens.find(hash, now)),
         insert: (record) => write('insert-token', () => tokens.insert(record)),
-        revoke: (record) => write('revoke', () => tokens.revoke(record)),
+        revoke: (...given) => write('revoke', () => tokens.revoke(...given)),
       },
       administration: {
         list: (...given) => read('list', REQUEST_MS, () => stores.administration.list(...given)),
