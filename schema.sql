@@ -87,7 +87,7 @@ create table change (
   jti uuid,
   reason text,
   constraint change_pkey PRIMARY KEY (seq),
-  constraint change_kind_check CHECK (kind = ANY (ARRAY['token'::text, 'client'::text, 'client_record'::text, 'keys'::text, 'subject'::text, 'all'::text]))
+  constraint change_kind_check CHECK (kind = ANY (ARRAY['token'::text, 'client'::text, 'client_record'::text, 'keys'::text, 'subject'::text, 'all'::text])) NOT VALID
 );
 CREATE INDEX change_kind_key_seq ON change USING btree (kind, key, seq);
 

@@ -1,9 +1,10 @@
 -- The audit is partitioned by time, so that what is older than AUTH_AUDIT_DAYS goes a week at a time (src/postgres/partitions.ts). What is there becomes
--- the default partition: nothing is copied, and servers of the version before go on inserting by the statement that they know.
-alter table audit rename to audit_other;
-alter table audit_other drop constraint audit_pkey;
-alter table audit_other alter column id drop identity;
-alter table audit_other add column request_id text;
+-- a partition until the week after next: nothing is copied, and servers of the version before go on inserting by the statement that they know. Not the
+-- default one, which is read through for each partition that is made beside it.
+alter table audit rename to audit_before;
+alter table audit_before drop constraint audit_pkey;
+alter table audit_before alter column id drop identity;
+alter table audit_before add column request_id text;
 
 create table audit (
   -- given under the lock of change_log's counter, so that rows become visible in its order: who follows them misses none
@@ -21,7 +22,19 @@ create table audit (
   -- id alone would do, but it has to have the column of the partitions
   primary key (id, at)
 ) partition by range (at);
-alter table audit attach partition audit_other default;
+do $$
+declare
+  border bigint := (floor(extract(epoch from clock_timestamp()) / 604800) + 2) * 604800;
+begin
+  if exists (select from audit_before) then
+    execute format('alter table audit_before rename to %I', 'audit_until_' || border);
+    execute format('alter table audit attach partition %I for values from (minvalue) to (%L)', 'audit_until_' || border, to_timestamp(border));
+  else
+    drop table audit_before;
+  end if;
+end
+$$;
+create table audit_other partition of audit default;
 
 -- One for each filter of GET /audit, in its order.
 create index audit_actor on audit (actor_client_id, id);

@@ -30,6 +30,8 @@ const AUDIT_MS = 1_000;
 /** Enough to find the row; a hash is no secret, but no log needs all of it. */
 const HASH_SHOWN = 12;
 const TEND_MS = 5_000;
+/** A change, from the entry in the log to its commit: what the time-outs of its statements allow (src/postgres/db.ts). */
+const TRANSACTION_MS_MAX = 4_000;
 /** Of the feed: docs/revocation.md promises it. */
 const HEARTBEAT_MS = 15_000;
 /** How often the schedule of the signing keys is looked at: late by so much at most. */
@@ -118,7 +120,8 @@ export function openNode(
     onApplied: (seq) => feed.applied(seq),
     onHistoryChanged,
   });
-  const feed = new Feed({ store: memory.revocations, isFresh: () => memory.numbers().isFresh, heartbeatMs: HEARTBEAT_MS });
+  const marginSeconds = Math.ceil((TRANSACTION_MS_MAX + config.maxStalenessMs) / 1000) + 1;
+  const feed = new Feed({ store: memory.revocations, isFresh: () => memory.numbers().isFresh, heartbeatMs: HEARTBEAT_MS, marginSeconds });
   const following = follow(memory, log);
   const audits: AuditCounts = { comparisons: 0, mismatches: { missing: 0, record: 0, revoked: 0, active: 0 } };
   const auditing = keepAuditing(memory, db, audits, log);

@@ -262,7 +262,14 @@ export function openMemory(options: MemoryOptions): Memory {
       list: (...page) => behind.list(...page),
       // What only adds ends nothing, and its answer is the only one that shows the secret: it waits for nobody.
       insert: (...change) => known(() => behind.insert(...change)),
-      addSecret: (...change) => known(() => behind.addSecret(...change)),
+      async addSecret(...change) {
+        const [, { othersExpireAt }] = change;
+        if (!othersExpireAt) return known(() => behind.addSecret(...change));
+        let added: Awaited<ReturnType<ClientAdministration['addSecret']>>;
+        // The others are to know when the secrets of before end. That they may not is no reason to keep back the new one, which is shown now or never.
+        const adding = settled(async () => (added = await behind.addSecret(...change)));
+        return adding.catch((error: unknown) => added ?? Promise.reject(error));
+      },
       async update(id, change, actor) {
         let wasDisabled = false;
         const seen = (current: Client) => {

@@ -112,15 +112,18 @@ function targetOf(
   return { kind: 'all', key: '', issuedBefore };
 }
 
-/** Clocks of two servers, and an issue that was under way, may put a token into the next second. */
-const MARGIN_SECONDS = 2;
-
 /**
  * An entry of the feed, so that a resource server can match it with what it knows of a token: its SHA-256, `jti`, `client_id`, `sub` and `iat`. A cut-off
  * by position becomes a time that is a little too late rather than too early: what matches is to be asked for again, not taken for dead.
+ *
+ * @param marginSeconds from when the entry is written until no server issues what it ends any more: its transaction, and what a node may be behind
  */
-export function revocationDocument({ kind, key, seq, at, ...rest }: Revocation, epoch: string): Readonly<Record<string, unknown>> {
-  const { jti, issuedBefore = Math.floor(at.getTime() / 1000) + MARGIN_SECONDS, reason, expiresAt } = rest;
+export function revocationDocument(
+  { kind, key, seq, at, ...rest }: Revocation,
+  epoch: string,
+  marginSeconds: number,
+): Readonly<Record<string, unknown>> {
+  const { jti, issuedBefore = Math.floor(at.getTime() / 1000) + marginSeconds, reason, expiresAt } = rest;
   return {
     cursor: cursorOf(seq, epoch),
     ...(kind === 'token' && { token_hash: key, ...(jti !== undefined && { jti }) }),

@@ -9,6 +9,7 @@ import {
   phantomToken,
   signedIntrospectionResponse,
 } from '../core/introspect.ts';
+import { isJwt } from '../core/reference-token.ts';
 import { answer, empty, json } from './answers.ts';
 import type { Call, HttpDeps } from './app.ts';
 import { authenticate } from './authenticate.ts';
@@ -87,7 +88,8 @@ async function identify(call: Call, params: ReadonlyMap<string, string>, type: s
 
 /** How long a caller may keep an active answer that follows the feed of revocations, and looks there each time (docs/revocation.md). */
 function feedCaching(active: ActiveToken | undefined, caller: Caller, now: number): Readonly<Record<string, string>> {
-  if (!active || !caller.scope.some((scope) => FEED_SCOPES.has(scope))) return {};
+  // Of a JWT a compromised signing key is the end as well, and the feed says nothing of keys.
+  if (!active || isJwt(active.token) || !caller.scope.some((scope) => FEED_SCOPES.has(scope))) return {};
   return { 'auth-feed-max-age': String(active.record.expiresAt - now) };
 }
 

@@ -1,10 +1,10 @@
 /** `/revocations`: bulk revocation, and the feed of what has ended (docs/revocation.md). */
 import { createHash } from 'node:crypto';
-import { Problem } from '../core/errors.ts';
+import { BearerError, Problem } from '../core/errors.ts';
 import type { Once } from '../core/ports.ts';
 import { findPresented } from '../core/presented-token.ts';
-import { cursorOf, parseRevocation, readCursor, revocationDocument } from '../core/revocations.ts';
-import { eventStream, json } from './answers.ts';
+import { cursorOf, parseRevocation, readCursor } from '../core/revocations.ts';
+import { empty, eventStream, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { readBearer } from './credentials.ts';
 import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
@@ -13,6 +13,8 @@ const WRITER = 'auth:revocations';
 const READERS = ['auth:revocations:read', WRITER] as const;
 const STREAM_TYPE = 'text/event-stream';
 const WAIT_SECONDS_MAX = 60;
+/** A log of millions of entries that have expired is not read in one request: an empty page says where to go on. */
+const ROUNDS_MAX = 200;
 
 export const revocationRoutes: readonly Route[] = [
   { method: 'POST', path: '/revocations', style: 'management', answer: addRevocation },
@@ -28,7 +30,7 @@ async function addRevocation(call: Call, deps: HttpDeps): Promise<Response> {
   switch (result.outcome) {
     case 'ended':
     case 'ended_before':
-      return json(revocationDocument(result.revocation, result.epoch), 201);
+      return json(deps.feed.documentOf(result.revocation, result.epoch), 201);
     case 'other_request':
       throw new Problem('idempotency_key_reused', 'this Idempotency-Key was used for another request');
     case 'nothing':
@@ -47,21 +49,26 @@ async function followRevocations(call: Call, deps: HttpDeps): Promise<Response> 
   // A browser's EventSource comes back with the address that it was given at first, so its header says more.
   const given = (isStream ? call.request.headers.get('last-event-id') : undefined) || query.get('after');
   const after = await readPlace(given, deps);
-  if (isStream) return eventStream(deps.feed.stream(after, stillAllowed(call, deps)));
+  // Its body would be made and thrown away, and its reader be left behind.
+  if (isStream && call.request.method === 'HEAD') return empty(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+  const isAllowed = stillAllowed(call, deps);
+  if (isStream) return eventStream(deps.feed.stream(after, isAllowed));
   const deadline = performance.now() + wait * 1000;
-  for (let from = after; ; ) {
-    const page = await deps.revocations.list(from, limit);
-    const hasMore = page.readTo < page.lastSeq;
+  const { signal } = call.request;
+  let page = await deps.revocations.list(after, limit);
+  for (let round = 1; page.revocations.length === 0 && round < ROUNDS_MAX && !deps.feed.isClosed && !signal.aborted; round++) {
     const leftMs = deadline - performance.now();
-    if (page.revocations.length === 0 && (hasMore || leftMs > 0) && !call.request.signal.aborted) {
-      from = page.readTo;
-      if (!hasMore) await deps.feed.later(from, leftMs);
-      if (!deps.feed.isClosed) continue;
+    if (page.readTo >= page.lastSeq) {
+      if (leftMs <= 0) break;
+      await deps.feed.later(page.readTo, leftMs, signal);
     }
-    const cursor = cursorOf(page.readTo, page.epoch);
-    const items = page.revocations.map((revocation) => revocationDocument(revocation, page.epoch));
-    return json({ items, cursor, ...(hasMore && { next_cursor: cursor }) });
+    page = await deps.feed.page(page.readTo, limit);
   }
+  // Waiting takes its time, and what is said after the end of a token is said to nobody who may hear it.
+  if (wait > 0 && !(await isAllowed())) throw new BearerError('invalid_token', 'the access token is not valid');
+  const cursor = cursorOf(page.readTo, page.epoch);
+  const items = page.revocations.map((revocation) => deps.feed.documentOf(revocation, page.epoch));
+  return json({ items, cursor, ...(page.readTo < page.lastSeq && { next_cursor: cursor }) });
 }
 
 /** @throws Problem `cursor_gone` — of another history, or beyond this one: the reader has to begin anew */

@@ -1,12 +1,17 @@
 /** Forward-only migrations: numbered SQL files, one transaction each, under an advisory lock. */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { outageAware } from './db.ts';
+import { isLockTimeout, outageAware } from './db.ts';
 
 const MIGRATIONS = new URL('../../../migrations/', import.meta.url);
 const MIGRATION_LOCK = 0x61757468_01n;
 const POSTGRESQL_VERSION_MIN = 140_000;
+/** Less than the smallest bound of staleness has left after a look (src/config.ts). */
+const LOCK_MS = 150;
+const LOCK_PAUSE_MS = 1_000;
+const LOCK_ATTEMPTS = 30;
 
 export interface Migration {
   readonly version: number;
@@ -91,9 +96,26 @@ async function compare(
   return { applied: rows.map((row) => row.name), pending };
 }
 
-async function apply(client: pg.Client, { version, name, sql, checksum }: Migration): Promise<void> {
+/**
+ * Who waits for a table makes all wait who come later, the servers of the version before among them, whose looks at the change log must not be late:
+ * so it waits for a moment only, and tries again.
+ */
+async function apply(client: pg.Client, migration: Migration): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await applyOnce(client, migration);
+      return;
+    } catch (error) {
+      if (!isLockTimeout(error) || attempt === LOCK_ATTEMPTS) throw error;
+      await sleep(LOCK_PAUSE_MS);
+    }
+  }
+}
+
+async function applyOnce(client: pg.Client, { version, name, sql, checksum }: Migration): Promise<void> {
   await client.query('begin');
   try {
+    await client.query(`set local lock_timeout = ${LOCK_MS}`);
     await client.query(sql);
     await client.query('insert into migration (version, name, checksum) values ($1, $2, $3)', [version, name, checksum]);
     await client.query('commit');

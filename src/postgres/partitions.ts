@@ -61,11 +61,14 @@ export async function maintainPartitions(db: Db, auditKeptSeconds = Number.POSIT
     for (const lifeClass of LIFE_CLASSES) await maintainTable(tx, lifeClass, now, now - MARGIN_SECONDS);
   });
   // A transaction of its own: who reads the audit for long must not keep tokens from their partitions.
-  const audit = await maintain(db, async (tx, now) => {
-    await maintainTable(tx, AUDIT, now, now - auditKeptSeconds);
-    if (Number.isFinite(auditKeptSeconds)) await dropAstray(tx, AUDIT, now - auditKeptSeconds);
+  const audit = await maintain(db, (tx, now) => maintainTable(tx, AUDIT, now, now - auditKeptSeconds));
+  if (!Number.isFinite(auditKeptSeconds)) return tokens && audit;
+  // It reads through what has no index on the time: if that takes too long, the rest is done all the same.
+  const rest = await maintain(db, (tx, now) => dropAstray(tx, AUDIT, now - auditKeptSeconds)).catch((error: unknown) => {
+    if (error instanceof Unavailable) return false;
+    throw error;
   });
-  return tokens && audit;
+  return tokens && audit && rest;
 }
 
 async function maintain(db: Db, work: (tx: Queries, now: number) => Promise<void>): Promise<boolean> {
@@ -96,6 +99,8 @@ async function maintainTable(tx: Queries, ranges: Ranges, now: number, endedAt: 
     values: [table],
   });
   const existing = new Set(rows.map((row) => row.name));
+  /** what was there before there were partitions, in one of its own */
+  const coveredUntil = Math.max(0, ...rows.map(({ name }) => Number(/_until_(\d+)$/.exec(name)?.[1] ?? 0)));
   // What went to the default partition while there was none stays there, and its range with it: PostgreSQL refuses to split it off.
   const astray = await tx.query<{ start: number }>({
     text: `select distinct (floor(extract(epoch from ${column}) / $1::bigint) * $1::bigint)::bigint as start from ${table}_other`,
@@ -104,11 +109,12 @@ async function maintainTable(tx: Queries, ranges: Ranges, now: number, endedAt: 
   const taken = new Set(astray.map((row) => row.start));
   for (const start of partitionsNeeded(ranges, now)) {
     const name = `${table}_${start}`;
-    if (existing.has(name) || taken.has(start)) continue;
+    if (start < coveredUntil || existing.has(name) || taken.has(start)) continue;
     const [from, to] = [timestamp(start), timestamp(start + widthSeconds)];
     await tx.query({ text: `create table ${name} partition of ${table} for values from (${from}) to (${to})` });
   }
   for (const name of existing) {
+    // Of one that goes until a time this is its end.
     const start = Number(/_(\d+)$/.exec(name)?.[1] ?? Number.NaN);
     if (start + widthSeconds < endedAt) await tx.query({ text: `drop table ${name}` });
   }
@@ -116,10 +122,16 @@ async function maintainTable(tx: Queries, ranges: Ranges, now: number, endedAt: 
 
 /** What was there before there were partitions, or came while there was none, has to go as well. */
 async function dropAstray(tx: Queries, { table, column }: Ranges, endedAt: number): Promise<void> {
-  await tx.query({
-    text: `delete from ${table}_other where ctid = any(array(select ctid from ${table}_other where ${column} < to_timestamp($1) limit ${ASTRAY_ROWS_MAX}))`,
-    values: [endedAt],
+  const wide = await tx.query<{ name: string }>({
+    text: "select c.oid::regclass::text as name from pg_inherits join pg_class c on c.oid = inhrelid where inhparent = $1::regclass and c.relname ~ '_(other|until_[0-9]+)$'",
+    values: [table],
   });
+  for (const { name } of wide) {
+    await tx.query({
+      text: `delete from ${name} where ctid = any(array(select ctid from ${name} where ${column} < to_timestamp($1) limit ${ASTRAY_ROWS_MAX}))`,
+      values: [endedAt],
+    });
+  }
 }
 
 /** A literal: partition bounds take no parameters. */

@@ -1,6 +1,6 @@
 /** Bulk revocations, and the feed of all that has ended: both are the change log. */
 import type { AccessTokenRecord } from '../core/access-token.ts';
-import type { Actor, RevocationStore } from '../core/ports.ts';
+import { type Actor, type RevocationStore, Unavailable } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 import type { Revocation, RevocationTarget } from '../core/revocations.ts';
 import { IS_CUT_OFF } from './access-tokens.ts';
@@ -36,6 +36,7 @@ const POSITIONS_MAX = 10_000;
 
 /** @param announce of each revocation, once it is durable */
 export function revocationStore(db: Db, announce: Announce): RevocationStore {
+  let isCounting = false;
   return {
     async append(order, actor, given) {
       let isNew = false;
@@ -52,7 +53,16 @@ export function revocationStore(db: Db, announce: Announce): RevocationStore {
       const found = seq === null ? undefined : await findRevocation(db, seq);
       return found ? { outcome: isNew ? 'ended' : 'ended_before', ...found } : { outcome: 'nothing' };
     },
-    count: (target) => count(db, target),
+    async count(target) {
+      // Each holds a connection for as long as it takes, and requests need the others.
+      if (isCounting) throw new Unavailable('a dry run is under way', { reason: 'queue_full' });
+      isCounting = true;
+      try {
+        return await count(db, target);
+      } finally {
+        isCounting = false;
+      }
+    },
     async list(after, limit) {
       const rows = await db.query<Partial<RevocationRow> & { epoch: string; last_seq: number }>({
         name: 'list-revocations',

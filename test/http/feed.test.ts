@@ -29,7 +29,7 @@ function feedOf(t: { after(work: () => void): void }, options: Partial<FeedOptio
     }));
     return { epoch: EPOCH, lastSeq: log.length, readTo, revocations };
   };
-  const feed = new Feed({ store: { list }, isFresh: () => true, heartbeatMs: 10_000, ...options });
+  const feed = new Feed({ store: { list }, isFresh: () => true, heartbeatMs: 10_000, marginSeconds: 2, ...options });
   t.after(() => feed.close());
   const append = (count = 1) => {
     log.length += count;
@@ -44,7 +44,7 @@ test('a thousand readers share one reading of the log for each change', async (t
   const { log, feed, append } = feedOf(t);
   append(3);
   const streams = Array.from({ length: 1_000 }, () => readStream(feed.stream(3, allowed)));
-  await until(() => feed.readers === 1_000, 5_000);
+  await until(() => feed.following === 1_000, 5_000);
   const before = log.reads;
   append();
   await Promise.all(streams.map((stream) => stream.has(1)));
@@ -56,7 +56,7 @@ test('a reader that begins far behind reads page after page while others go on, 
   const { feed, append } = feedOf(t);
   append(1_700);
   const early = readStream(feed.stream(1_700, allowed));
-  await until(() => feed.readers === 1, 5_000);
+  await until(() => feed.following === 1, 5_000);
   const late = readStream(feed.stream(0, allowed));
   for (let n = 0; n < 40; n++) {
     append();
@@ -70,7 +70,7 @@ test('a reader that begins far behind reads page after page while others go on, 
 test('what could not be read in an outage is told when the log can be read again', async (t) => {
   const { log, feed, append } = feedOf(t);
   const stream = readStream(feed.stream(0, allowed));
-  await until(() => feed.readers === 1, 5_000);
+  await until(() => feed.following === 1, 5_000);
   log.isAway = true;
   append();
   await until(() => log.reads > 1, 5_000);
@@ -84,7 +84,7 @@ test('a reader that does not keep up is cut off; the others are not held up', as
   const { feed, append } = feedOf(t);
   const slow = feed.stream(0, allowed);
   const quick = readStream(feed.stream(0, allowed));
-  await until(() => feed.readers === 2, 5_000);
+  await until(() => feed.following === 2, 5_000);
   const needed = Math.ceil((512 * 1024) / EVENT_BYTES);
   append(needed);
   await quick.has(needed);
@@ -136,11 +136,78 @@ test("a reader whose token has ended is ended with the next heartbeat; one whose
 test('who went away is not told, and the log is not read for nobody', async (t) => {
   const { log, feed, append } = feedOf(t);
   const stream = readStream(feed.stream(0, allowed));
-  await until(() => feed.readers === 1, 5_000);
+  await until(() => feed.following === 1, 5_000);
   stream.close();
   await until(() => feed.readers === 0, 5_000);
   const before = log.reads;
   append();
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual([log.reads, feed.isFollowed], [before, false]);
+});
+
+test('who joins while the others are being told, and they go away, misses nothing', async (t) => {
+  let answer: () => void = () => undefined;
+  const entry = (seq: number) => ({
+    seq,
+    kind: 'subject' as const,
+    key: 'somebody',
+    jti: undefined,
+    issuedBefore: 1,
+    reason: undefined,
+    at: new Date(0),
+    expiresAt: 2_000_000_000,
+  });
+  const held = new Set<number>();
+  let last = 110;
+  const list = async (after: number): Promise<RevocationPage> => {
+    const lastSeq = last;
+    const revocations = Array.from({ length: lastSeq - after }, (_, n) => entry(after + n + 1));
+    if (held.delete(after)) {
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+    }
+    return { epoch: EPOCH, lastSeq, readTo: lastSeq, revocations };
+  };
+  const feed = new Feed({ store: { list }, isFresh: () => true, heartbeatMs: 10_000, marginSeconds: 2 });
+  t.after(() => feed.close());
+  feed.applied(110);
+  const old = readStream(feed.stream(110, allowed));
+  await until(() => feed.following === 1, 5_000);
+  // The new one has read up to 110 and waits for its answer, while the old one is told up to 115, and 116 is on its way to it.
+  held.add(100);
+  const late = readStream(feed.stream(100, allowed));
+  await until(() => held.size === 0, 5_000);
+  const answerLate = answer;
+  last = 115;
+  feed.applied(115);
+  await old.has(5);
+  held.add(115);
+  last = 116;
+  feed.applied(116);
+  await until(() => held.size === 0, 5_000);
+  const answerOld = answer;
+  old.close();
+  await until(() => feed.readers === 1, 5_000);
+  answerLate();
+  await until(() => feed.following === 1, 5_000);
+  answerOld();
+  await late.has(16);
+  assert.deepEqual(ids(late.events), upTo(116, 101));
+});
+
+test('a reader in the middle of a long way is ended with the server, and with its token', async (t) => {
+  const { log, feed, append } = feedOf(t, { heartbeatMs: 20 });
+  append(100_000);
+  let isAllowed = true;
+  const stream = feed.stream(0, async () => isAllowed);
+  await until(() => log.reads > 0, 5_000);
+  assert.deepEqual([feed.readers, feed.following], [1, 0]);
+  isAllowed = false;
+  await until(() => feed.readers === 0, 5_000);
+  await stream.cancel();
+  const other = feed.stream(0, allowed);
+  feed.close();
+  assert.equal(feed.readers, 0);
+  await other.cancel();
 });
