@@ -72,6 +72,7 @@ export class FeedFollower {
     for (let failures = 0; !this.#closing.signal.aborted; ) {
       try {
         await this.#catchUp();
+        if (this.#closing.signal.aborted) break;
         this.#hasSettled();
         const openedAt = performance.now();
         await this.#stream();
@@ -135,8 +136,9 @@ export class FeedFollower {
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       for (const item of parser.push(part.value)) {
         if (item !== 'comment') {
-          this.#options.onEntry(feedEntry(JSON.parse(item.data)));
-          this.#cursor = item.id;
+          const entry = feedEntry(JSON.parse(item.data));
+          this.#options.onEntry(entry);
+          this.#cursor = entry.cursor;
         }
         this.#completeAt = performance.now();
         onSign();

@@ -141,7 +141,10 @@ export function openResourceServer(options: ResourceServerOptions): ResourceServ
     const token = await verified(presented, hash, parts);
     if (!token || hasEnded(token, hash, ended)) return INACTIVE;
     if (feed.isAlive && ended.dropped === 0) return { outcome: 'active', token };
-    return whenSilent === 'refuse' ? unknown(SILENT) : isForUs(await introspecting.ask(presented, hash));
+    if (whenSilent === 'refuse') return unknown(SILENT);
+    const verdict = isForUs(await introspecting.ask(presented, hash));
+    // The server knows tokens by their hash: not the JWT that a gateway passes on for a reference token.
+    return verdict.outcome === 'active' ? verdict : unknown(SILENT);
   }
 
   async function check(token: string): Promise<Verdict> {
