@@ -133,16 +133,21 @@ export class FeedFollower {
   async #read(body: ReadableStream<Uint8Array>, onSign: () => void): Promise<void> {
     const parser = new EventStreamParser();
     const reader = body.getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      for (const item of parser.push(part.value)) {
-        if (item !== 'comment') {
-          const entry = feedEntry(JSON.parse(item.data));
-          this.#options.onEntry(entry);
-          this.#cursor = entry.cursor;
+    try {
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        for (const item of parser.push(part.value)) {
+          if (item !== 'comment') {
+            const entry = feedEntry(JSON.parse(item.data));
+            this.#options.onEntry(entry);
+            this.#cursor = entry.cursor;
+          }
+          this.#completeAt = performance.now();
+          onSign();
         }
-        this.#completeAt = performance.now();
-        onSign();
       }
+    } finally {
+      // What cannot be read must not stay open.
+      reader.cancel().catch(() => undefined);
     }
   }
 

@@ -18,7 +18,10 @@ function follow(
   answers: readonly (FeedPage | Error | Promise<FeedPage>)[],
   options: Partial<FeedFollowerOptions> = {},
 ) {
+  /** what a stream says, before it says nothing more */
+  const said: string[] = [];
   const seen = {
+    cancelled: 0,
     asked: [] as (string | undefined)[],
     entries: [] as (string | undefined)[],
     streams: [] as string[],
@@ -35,8 +38,11 @@ function follow(
     },
     async feedStream(cursor: string) {
       seen.streams.push(cursor);
-      const { readable } = new TransformStream<Uint8Array, Uint8Array>();
-      return readable;
+      const text = said.shift();
+      return new ReadableStream<Uint8Array>({
+        start: (controller) => void (text !== undefined && controller.enqueue(Buffer.from(text))),
+        cancel: () => void seen.cancelled++,
+      });
     },
   };
   const follower = new FeedFollower({
@@ -50,7 +56,7 @@ function follow(
     ...options,
   });
   t.after(() => follower.close());
-  return { follower, seen };
+  return { follower, seen, said };
 }
 
 test('page after page, then the stream from where they end; alive only once nothing is missing', async (t) => {
@@ -98,3 +104,17 @@ test('who closes it while a page is under way gets no stream', async (t) => {
   await turn();
   assert.deepEqual([seen.streams, seen.entries], [[], []]);
 });
+
+for (const [why, text] of [
+  ['no JSON', 'data: {\n\n'],
+  ['no entry', 'data: {"cursor":1}\n\n'],
+] as const) {
+  test(`what is not understood is not passed over: ${why}: the stream is ended, and read again from the last cursor`, async (t) => {
+    const { follower, seen, said } = follow(t, [page(1, 1), page(2, 2)]);
+    said.push(`data: ${JSON.stringify(entry(5))}\n\n${text}`);
+    await until(() => seen.streams.length === 2, 5_000);
+    assert.deepEqual([seen.asked, seen.cancelled, seen.problems], [[undefined, '5-00000000'], 1, 1]);
+    assert.deepEqual(seen.entries, ['1', '5', '2']);
+    assert.equal(follower.history, 1);
+  });
+}
