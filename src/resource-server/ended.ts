@@ -24,8 +24,10 @@ interface CutOff {
   number: number;
 }
 
-/** Clocks of two servers, and an issue that was under way. */
-const MARGIN_SECONDS = 2;
+/** Clocks of two servers, and an issue that was under way: more than the largest bound of staleness of a server. */
+const MARGIN_SECONDS = 120;
+/** Beyond the end: a clock that was ahead for a while and is set back must not revive anything. */
+const KEPT_SECONDS = 600;
 
 export class Ended {
   readonly #max: number;
@@ -80,9 +82,10 @@ export class Ended {
 
   /** Forgets what ends nothing any more. @param now epoch seconds */
   sweep(now: number): void {
-    for (const [key, expiresAt] of this.#tokens) if (expiresAt <= now) this.#tokens.delete(key);
+    const isOver = (expiresAt: number) => expiresAt + KEPT_SECONDS <= now;
+    for (const [key, expiresAt] of this.#tokens) if (isOver(expiresAt)) this.#tokens.delete(key);
     for (const cutOffs of [this.#clients, this.#subjects]) {
-      for (const [key, { expiresAt }] of cutOffs) if (expiresAt <= now) cutOffs.delete(key);
+      for (const [key, { expiresAt }] of cutOffs) if (isOver(expiresAt)) cutOffs.delete(key);
     }
   }
 

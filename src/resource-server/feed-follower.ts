@@ -22,6 +22,8 @@ export interface FeedFollowerOptions {
 const PAGE = 500;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 5_000;
+
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** A shorter one is a failure. */
 const STREAM_MS_MIN = 500;
 
@@ -72,6 +74,7 @@ export class FeedFollower {
     for (let failures = 0; !this.#closing.signal.aborted; ) {
       try {
         await this.#catchUp();
+        if (this.#closing.signal.aborted) break;
         this.#hasSettled();
         const openedAt = performance.now();
         await this.#stream();
@@ -112,7 +115,8 @@ export class FeedFollower {
     const { server, maxSilenceMs, timeoutMs } = this.#options;
     const own = new AbortController();
     this.#connection = own;
-    const abortAfter = (ms: number) => setTimeout(() => own.abort(), ms).unref();
+    // A token may live longer than a timer can wait.
+    const abortAfter = (ms: number) => setTimeout(() => own.abort(), Math.min(ms, TIMER_MS_MAX)).unref();
     const renewal = abortAfter(Math.max(0, server.feedTokenMs));
     const opening = abortAfter(timeoutMs);
     let silence: NodeJS.Timeout | undefined;
@@ -132,15 +136,21 @@ export class FeedFollower {
   async #read(body: ReadableStream<Uint8Array>, onSign: () => void): Promise<void> {
     const parser = new EventStreamParser();
     const reader = body.getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      for (const item of parser.push(part.value)) {
-        if (item !== 'comment') {
-          this.#options.onEntry(feedEntry(JSON.parse(item.data)));
-          this.#cursor = item.id;
+    try {
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        for (const item of parser.push(part.value)) {
+          if (item !== 'comment') {
+            const entry = feedEntry(JSON.parse(item.data));
+            this.#options.onEntry(entry);
+            this.#cursor = entry.cursor;
+          }
+          this.#completeAt = performance.now();
+          onSign();
         }
-        this.#completeAt = performance.now();
-        onSign();
       }
+    } finally {
+      // What cannot be read must not stay open.
+      reader.cancel().catch(() => undefined);
     }
   }
 

@@ -77,8 +77,8 @@ export class Introspecting {
     const leftMs = token.expiresAt * 1000 - Date.now();
     const until = (seconds: number) => askedAt + Math.min(seconds * 1000, leftMs);
     // A place in the feed comes before the question, and nothing of what came since then may be lost.
-    const isComplete = history > 0 && feed.history === history && ended.dropped === dropped;
-    const answer = { token, number, until: until(maxAgeSeconds), untilWithFeed: isComplete ? until(feedMaxAgeSeconds) : 0 };
+    const isToldOf = history > 0 && ended.dropped === dropped;
+    const answer = { token, number, until: until(maxAgeSeconds), untilWithFeed: isToldOf ? until(feedMaxAgeSeconds) : 0 };
     if (feed.history === history && Math.max(answer.until, answer.untilWithFeed) > performance.now()) kept.set(hash, answer);
     return answer;
   }

@@ -53,10 +53,11 @@ for (const mode of MODES) {
   });
 
   test(`${mode}: a bound that is shorter than the pause between two signs of life is kept, too`, async (t) => {
-    const library = openLibrary(t, server.url, parties[mode], { mode, whenSilent: 'refuse', ...SILENCE });
+    const maxSilenceMs = 5_000;
+    const library = openLibrary(t, server.url, parties[mode], { mode, whenSilent: 'refuse', maxSilenceMs });
     const token = await issueToken(server.url, parties[mode].client);
     await follows(library);
-    const endAt = performance.now() + 2.5 * SILENCE.maxSilenceMs;
+    const endAt = performance.now() + 1.6 * maxSilenceMs;
     while (performance.now() < endAt) {
       assert.equal(await outcome(library, token), 'active');
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -175,17 +176,36 @@ test('an answer that was asked for before there was a place in the feed is not k
   const proxy = await openHttpProxy(t, server.url);
   proxy.answerItself('/revocations', 503);
   const library = openLibrary(t, proxy.url, parties.introspection);
-  const token = await issueToken(server.url, parties.introspection.client);
+  const [token, early] = [
+    await issueToken(server.url, parties.introspection.client),
+    await issueToken(server.url, parties.introspection.client),
+  ];
+  assert.equal(await outcome(library, early), 'active');
   const held = proxy.hold('/introspect');
   const checking = outcome(library, token);
   await held.answered;
-  await revoke(token, parties.introspection);
+  for (const one of [token, early]) await revoke(one, parties.introspection);
   // It begins behind the revocation, of which it is never told.
   proxy.answerItself('/revocations', undefined);
   await follows(library);
   held.release();
   assert.equal(await checking, 'active', 'it was, when it was asked');
-  assert.equal(await outcome(library, token), 'inactive');
+  assert.deepEqual([await outcome(library, token), await outcome(library, early)], ['inactive', 'inactive']);
+});
+
+test('jwt: only the feed is away: the server confirms; what it does not know is not called invalid', async (t) => {
+  const proxy = await openHttpProxy(t, server.url);
+  proxy.answerItself('/revocations', 503);
+  const library = openLibrary(t, proxy.url, parties.jwt, { mode: 'jwt' });
+  const token = await issueToken(server.url, parties.jwt.client);
+  const reference = { token: await issueToken(server.url, parties.introspection.client) };
+  const phantom = (await postForm(`${server.url}/introspect`, reference, parties.introspection.client, { accept: 'application/jwt' })).text;
+  assert.deepEqual(
+    [await outcome(library, token), await outcome(library, phantom), await outcome(library, `${token}x`)],
+    ['active', 'unknown', 'inactive'],
+  );
+  await revoke(token, parties.jwt);
+  assert.equal(await outcome(library, token), 'unknown');
 });
 
 test('no answer for longer than the time-out is unknown, in both modes; an answer that is none, too', async (t) => {
