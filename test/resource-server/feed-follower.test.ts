@@ -16,7 +16,7 @@ const page = (from: number, to: number, hasMore = false): FeedPage => ({
 function follow(
   t: { after(work: () => void): void },
   answers: readonly (FeedPage | Error | Promise<FeedPage>)[],
-  options: Partial<FeedFollowerOptions> = {},
+  { feedTokenMs = 60_000, ...options }: Partial<FeedFollowerOptions> & { readonly feedTokenMs?: number } = {},
 ) {
   /** what a stream says, before it says nothing more */
   const said: string[] = [];
@@ -29,18 +29,21 @@ function follow(
     problems: 0,
   };
   const server = {
-    feedTokenMs: 60_000,
+    feedTokenMs,
     async feedPage(after: string | undefined) {
       seen.asked.push(after);
       const answer = await (answers[seen.asked.length - 1] ?? new Promise<FeedPage>(() => undefined));
       if (answer instanceof Error) throw answer;
       return answer;
     },
-    async feedStream(cursor: string) {
+    async feedStream(cursor: string, signal: AbortSignal) {
       seen.streams.push(cursor);
       const text = said.shift();
       return new ReadableStream<Uint8Array>({
-        start: (controller) => void (text !== undefined && controller.enqueue(Buffer.from(text))),
+        start(controller) {
+          if (text !== undefined) controller.enqueue(Buffer.from(text));
+          signal.addEventListener('abort', () => controller.error(signal.reason));
+        },
         cancel: () => void seen.cancelled++,
       });
     },
@@ -118,3 +121,9 @@ for (const [why, text] of [
     assert.equal(follower.history, 1);
   });
 }
+
+test('before the token ends there is another connection, at once and without a problem', async (t) => {
+  const { seen } = follow(t, [page(1, 1), page(2, 2)], { feedTokenMs: 600 });
+  await until(() => seen.streams.length === 2, 5_000);
+  assert.deepEqual([seen.asked, seen.problems], [[undefined, '1-00000000'], 0]);
+});
