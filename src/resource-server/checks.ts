@@ -91,7 +91,7 @@ export function openChecks(settings: CheckSettings): Checks {
   async function checkByKeys(presented: string, hash: string, parts: NonNullable<typeof verifying>): Promise<Verdict> {
     const token = await verified(presented, hash, parts);
     if (!token || hasEnded(token, hash, ended)) return INACTIVE;
-    if (feed.isAlive && ended.dropped === 0) return { outcome: 'active', token };
+    if (feed.isAlive && ended.dropped === 0 && !ended.isDoubted(token)) return { outcome: 'active', token };
     if (whenSilent === 'refuse') return unknown(SILENT);
     const verdict = isForUs(await introspecting.ask(presented, hash));
     // The server knows tokens by their hash: not the JWT that a gateway passes on for a reference token.

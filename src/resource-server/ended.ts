@@ -29,13 +29,17 @@ const MARGIN_SECONDS = 120;
 /** Beyond the end: a clock that was ahead for a while and is set back must not revive anything. */
 const KEPT_SECONDS = 600;
 
+const NOTHING: CutOff = { issuedBefore: 0, expiresAt: 0, number: 0 };
+
 export class Ended {
   readonly #max: number;
   /** SHA-256 or `jti` → until when, epoch seconds */
   readonly #tokens = new Map<string, number>();
   readonly #clients = new Map<string, CutOff>();
   readonly #subjects = new Map<string, CutOff>();
-  #all: CutOff = { issuedBefore: 0, expiresAt: 0, number: 0 };
+  #all: CutOff = NOTHING;
+  /** May have ended, or may not: by entries of a kind that is not known, and by those that were dropped. */
+  #doubted: CutOff = NOTHING;
   #number = 0;
   #dropped = 0;
 
@@ -65,7 +69,8 @@ export class Ended {
       for (const key of [entry.token_hash, entry.jti]) if (key !== undefined) this.#tokens.set(key, expiresAt);
     } else if (cutOff && entry.client_id !== undefined) merge(this.#clients, entry.client_id, cutOff);
     else if (cutOff && entry.sub !== undefined) merge(this.#subjects, entry.sub, cutOff);
-    else this.#all = merged(this.#all, cutOff ?? this.#allBefore(entry));
+    else if (cutOff && entry.all) this.#all = merged(this.#all, cutOff);
+    else this.#doubted = merged(this.#doubted, cutOff ?? this.#allBefore(entry));
     this.#makeRoom();
   }
 
@@ -74,10 +79,23 @@ export class Ended {
     return this.#tokens.has(hash) || (jti !== undefined && this.#tokens.has(jti));
   }
 
-  /** Whether an entry by time ends it, one that arrived after the given number. */
-  hasEndedByTime({ clientId, subject, issuedAt }: VerifiedToken, since: number): boolean {
-    const ends = (cutOff: CutOff | undefined) => cutOff !== undefined && cutOff.number > since && issuedAt < cutOff.issuedBefore;
-    return ends(this.#all) || ends(this.#clients.get(clientId)) || ends(this.#subjects.get(subject));
+  /** Whether an entry by time ends it, or may end it, one that arrived after the given number: it is to be asked for. */
+  hasEndedByTime(token: VerifiedToken, since: number): boolean {
+    return this.#isCutOff(token, since) || this.isDoubted(token, since);
+  }
+
+  /** Whether an entry by time ends it: to who cannot ask it is dead. */
+  isCutOff(token: VerifiedToken): boolean {
+    return this.#isCutOff(token, 0);
+  }
+
+  /** Whether it may have ended, and nothing here says so. */
+  isDoubted({ issuedAt }: VerifiedToken, since = 0): boolean {
+    return ends(this.#doubted, issuedAt, since);
+  }
+
+  #isCutOff({ clientId, subject, issuedAt }: VerifiedToken, since: number): boolean {
+    return [this.#all, this.#clients.get(clientId), this.#subjects.get(subject)].some((cutOff) => ends(cutOff, issuedAt, since));
   }
 
   /** Forgets what ends nothing any more. @param now epoch seconds */
@@ -93,7 +111,8 @@ export class Ended {
     this.#tokens.clear();
     this.#clients.clear();
     this.#subjects.clear();
-    this.#all = { issuedBefore: 0, expiresAt: 0, number: 0 };
+    this.#all = NOTHING;
+    this.#doubted = NOTHING;
     this.#dropped = 0;
   }
 
@@ -114,10 +133,14 @@ export class Ended {
         if (this.size <= this.#max) return;
         cutOffs.delete(key);
         this.#dropped++;
-        this.#all = merged(this.#all, { ...cutOff, number: ++this.#number });
+        this.#doubted = merged(this.#doubted, { ...cutOff, number: ++this.#number });
       }
     }
   }
+}
+
+function ends(cutOff: CutOff | undefined, issuedAt: number, since: number): boolean {
+  return cutOff !== undefined && cutOff.number > since && issuedAt < cutOff.issuedBefore;
 }
 
 function merge(cutOffs: Map<string, CutOff>, key: string, cutOff: CutOff): void {

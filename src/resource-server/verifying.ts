@@ -42,5 +42,5 @@ export async function verified(presented: string, hash: string, parts: Verifying
 
 /** Who does not ask refuses what an entry by time may have ended. */
 export function hasEnded(token: VerifiedToken, hash: string, ended: Ended): boolean {
-  return ended.hasToken(hash, token.jti) || ended.hasEndedByTime(token, 0);
+  return ended.hasToken(hash, token.jti) || ended.isCutOff(token);
 }

@@ -64,3 +64,14 @@ test('memory is bounded: the oldest are dropped, and it says so; a dropped time 
   assert.equal(ended.hasEndedByTime(token({ client_id: 'b' }), 0), true);
   assert.equal(ended.hasEndedByTime(token({ client_id: 'b' }), ended.number), false);
 });
+
+test('who verifies alone takes for dead what an entry ends, not what one may end: a kind that is not known, or one that was dropped', () => {
+  const ended = new Ended(1);
+  ended.add(entry({ client_id: 'a', issued_before: 1_000 }));
+  assert.deepEqual([ended.isCutOff(token()), ended.isDoubted(token())], [true, false]);
+  ended.add(entry({ client_id: 'b', issued_before: 1_000 }));
+  assert.deepEqual([ended.isCutOff(token()), ended.isDoubted(token())], [false, true]);
+  ended.clear();
+  ended.add(entry({ grant_id: 'g', issued_before: 1_000 }));
+  assert.deepEqual([ended.isCutOff(token()), ended.isDoubted(token())], [false, true]);
+});
