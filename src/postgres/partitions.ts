@@ -8,7 +8,7 @@
 import type { AccessTokenRecord } from '../core/access-token.ts';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS } from '../core/clients.ts';
 import { Unavailable } from '../core/ports.ts';
-import { type Db, isLockTimeout, type Queries } from './db.ts';
+import { type Db, isCheckViolation, isLockTimeout, type Queries } from './db.ts';
 
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
@@ -111,7 +111,14 @@ async function maintainTable(tx: Queries, ranges: Ranges, now: number, endedAt: 
     const name = `${table}_${start}`;
     if (start < coveredUntil || existing.has(name) || taken.has(start)) continue;
     const [from, to] = [timestamp(start), timestamp(start + widthSeconds)];
-    await tx.query({ text: `create table ${name} partition of ${table} for values from (${from}) to (${to})` });
+    await tx.query({ text: 'savepoint before_partition' });
+    try {
+      await tx.query({ text: `create table ${name} partition of ${table} for values from (${from}) to (${to})` });
+    } catch (error) {
+      // Another server, on a new database as a rule, has just written to the default partition what belongs here: it stays there, as above.
+      if (!isCheckViolation(error)) throw error;
+      await tx.query({ text: 'rollback to savepoint before_partition' });
+    }
   }
   for (const name of existing) {
     // Of one that goes until a time this is its end.

@@ -206,6 +206,20 @@ test('who reads the audit for long keeps no token from its partition', async (t)
   assert.ok((await partitionsOf(created)).length > 1);
 });
 
+test("a row that comes while its partition is being made is in nobody's way: it stays in the default one", async (t) => {
+  const created = await database(t);
+  const writer = await connected(t, created);
+  await writer.query("begin; insert into audit (action, target) values ('client.create', 'just now')");
+  const maintaining = maintainPartitions(created.db, 30 * DAY);
+  // It does not see the row, and waits for its table; a machine that is busy may be late for that.
+  await until(async () => (await waiting(created)).length === 1, 5_000).catch(() => undefined);
+  await writer.query('commit');
+  await maintaining;
+  assert.equal(await maintainPartitions(created.db, 30 * DAY), true);
+  assert.equal(targets(await read(created)), 'just now');
+  assert.ok((await partitionsOf(created)).length > 1, 'the next week has one');
+});
+
 test('what has no partition is kept, found, and goes in its time all the same', async (t) => {
   const created = await database(t);
   const insert = (days: number, target: string) =>
