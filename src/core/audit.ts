@@ -1,5 +1,6 @@
 /** What the audit says of a change: before and after, without what is nobody's business who may read it (docs/audit.md). */
-import { type ClientSettings, clientMetadata } from './clients.ts';
+import { clientMetadata } from './client-metadata.ts';
+import type { ClientSettings } from './clients.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 

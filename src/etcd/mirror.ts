@@ -3,8 +3,8 @@
  * may be deleted at any moment.
  */
 import type { SharedCache } from '../coherence/ports.ts';
+import { clientMetadata } from '../core/client-metadata.ts';
 import type { Client } from '../core/clients.ts';
-import { clientMetadata } from '../core/clients.ts';
 import type { KnownClient } from '../core/ports.ts';
 import type { Etcd } from './client.ts';
 import type { Seal } from './seal.ts';

@@ -1,5 +1,6 @@
 /** How a client and its secrets are shown, and how a request names one. */
-import { CLIENT_ID_PATTERN, type Client, type ClientSecret, clientMetadata } from '../core/clients.ts';
+import { clientMetadata } from '../core/client-metadata.ts';
+import { CLIENT_ID_PATTERN, type Client, type ClientSecret } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
 import type { Call } from './app.ts';
 

@@ -1,15 +1,8 @@
 /** `/clients`: client management (docs/client.md). */
 
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
-import {
-  CLIENT_ID_PATTERN,
-  type Client,
-  type ClientSettings,
-  clientMetadata,
-  newClientId,
-  parseClientMetadata,
-  requireOwnScopes,
-} from '../core/clients.ts';
+import { clientMetadata, parseClientMetadata } from '../core/client-metadata.ts';
+import { CLIENT_ID_PATTERN, type Client, type ClientSettings, newClientId, requireOwnScopes } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
 import type { Actor, ClientFilter } from '../core/ports.ts';
 import { parseScope } from '../core/scope.ts';

@@ -2,7 +2,7 @@
 
 import { clientDetail } from '../core/audit.ts';
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
-import { parseClientMetadata } from '../core/clients.ts';
+import { parseClientMetadata } from '../core/client-metadata.ts';
 import { OWN_SCOPES } from '../core/scope.ts';
 import { writeAudit } from './audit.ts';
 import { appendChange } from './changes.ts';

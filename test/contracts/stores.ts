@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { AccessTokenRecord } from '../../src/core/access-token.ts';
 import { secretVerifier } from '../../src/core/client-auth.ts';
-import { type ClientSettings, parseClientMetadata } from '../../src/core/clients.ts';
+import { parseClientMetadata } from '../../src/core/client-metadata.ts';
+import type { ClientSettings } from '../../src/core/clients.ts';
 import {
   type AccessTokenStore,
   type Actor,

@@ -2,13 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { PROTOCOL_CLAIMS } from '../../src/core/access-token.ts';
-import {
-  ACCESS_TOKEN_TTL_MAX_SECONDS,
-  clientMetadata,
-  newClientId,
-  parseClientMetadata,
-  requireOwnScopes,
-} from '../../src/core/clients.ts';
+import { clientMetadata, parseClientMetadata } from '../../src/core/client-metadata.ts';
+import { ACCESS_TOKEN_TTL_MAX_SECONDS, newClientId, requireOwnScopes } from '../../src/core/clients.ts';
 import { Problem } from '../../src/core/errors.ts';
 
 type Document = Readonly<Record<string, unknown>>;

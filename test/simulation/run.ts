@@ -1,5 +1,6 @@
 /** One run: a world made from a seed, load and faults on it, then peace, and a last look at everything. */
-import { type ClientSettings, parseClientMetadata } from '../../src/core/clients.ts';
+import { parseClientMetadata } from '../../src/core/client-metadata.ts';
+import type { ClientSettings } from '../../src/core/clients.ts';
 import { BusModel } from './bus-model.ts';
 import { CacheModel } from './cache-model.ts';
 import { Checkers } from './checkers.ts';
