@@ -56,6 +56,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
     database.connection,
     ({ message }) => log.warn({ reason: message }, 'lost the connection that follows'),
     FOLLOWER,
+    () => db.distrust(),
   );
   const metrics = openMetrics();
   definePools(metrics, { requests: db, follower: followerDb });

@@ -20,6 +20,8 @@ export interface Db extends Queries {
   /** One transaction on one connection. Rolled back if `work` throws; if the answer to the commit is lost, the outcome is unknown: {@link Unavailable}. */
   transaction<T>(work: (tx: Queries) => Promise<T>): Promise<T>;
   readonly connections: () => Connections;
+  /** Whatever is connected by now may be connected to nobody: it is used no more. */
+  distrust(): void;
   close(): Promise<void>;
 }
 
@@ -53,7 +55,13 @@ const CANCELLED_BEFORE_MS = 100;
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
-export function openDb(connection: pg.ClientConfig, onConnectionError: (error: Error) => void, limits = REQUESTS): Db {
+/** @param onSilence a question had no answer in time: other connections to the same server may be as dead */
+export function openDb(
+  connection: pg.ClientConfig,
+  onConnectionError: (error: Error) => void,
+  limits = REQUESTS,
+  onSilence: () => void = () => undefined,
+): Db {
   const pool = new pg.Pool({
     ...connection,
     max: limits.connections,
@@ -68,7 +76,27 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
   // Without a listener, the end of an idle connection (a restart of PostgreSQL) would end this process.
   pool.on('error', onConnectionError);
   const unconfirmed: Unconfirmed = new WeakSet();
+  let trusted = new WeakSet<pg.PoolClient>();
+  const distrust = () => {
+    trusted = new WeakSet();
+  };
+  const connections: Connecting = {
+    async connect() {
+      for (;;) {
+        const client = await pool.connect();
+        if (trusted.has(client)) return client;
+        client.release(true);
+      }
+    },
+    failed(error) {
+      // After a network that went silent each connection that was open would cost somebody a time-out, long after the network is back.
+      if (!isSilence(error)) return;
+      distrust();
+      onSilence();
+    },
+  };
   pool.on('connect', (client) => {
+    trusted.add(client);
     // While a client is checked out the pool does not listen, and a connection may end before whoever asked for it has it: it would end this process.
     client.on('error', () => undefined);
     client.on('notice', ({ code }) => {
@@ -80,8 +108,9 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
     return Promise.reject(new Unavailable('too many questions wait for PostgreSQL', { reason: 'queue_full' }));
   };
   return {
-    query: (statement) => admitted(() => run(pool, unconfirmed, statement)),
-    transaction: (work) => admitted(() => inTransaction(pool, unconfirmed, work)),
+    query: (statement) => admitted(() => run(connections, unconfirmed, statement)),
+    transaction: (work) => admitted(() => inTransaction(connections, unconfirmed, work)),
+    distrust,
     connections: () => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => pool.end(),
   };
@@ -89,16 +118,21 @@ export function openDb(connection: pg.ClientConfig, onConnectionError: (error: E
 
 type Unconfirmed = WeakSet<pg.PoolClient>;
 
-async function run<Row extends pg.QueryResultRow>(pool: pg.Pool, unconfirmed: Unconfirmed, statement: Statement): Promise<Row[]> {
+interface Connecting {
+  connect(): Promise<pg.PoolClient>;
+  failed(error: unknown): void;
+}
+
+async function run<Row extends pg.QueryResultRow>(from: Connecting, unconfirmed: Unconfirmed, statement: Statement): Promise<Row[]> {
   const work = async (client: pg.PoolClient) => {
     const rows = await ask<Row>(client, statement);
     assertConfirmed(client, unconfirmed);
     return rows;
   };
-  return withClient(pool, work, async (client, error) => client.release(isUnknown(error)));
+  return withClient(from, work, async (client, error) => client.release(isUnknown(error)));
 }
 
-async function inTransaction<T>(pool: pg.Pool, unconfirmed: Unconfirmed, work: (tx: Queries) => Promise<T>): Promise<T> {
+async function inTransaction<T>(from: Connecting, unconfirmed: Unconfirmed, work: (tx: Queries) => Promise<T>): Promise<T> {
   const allOfIt = async (client: pg.PoolClient) => {
     await client.query('begin');
     const result = await work({ query: (statement) => ask(client, statement) });
@@ -106,7 +140,7 @@ async function inTransaction<T>(pool: pg.Pool, unconfirmed: Unconfirmed, work: (
     assertConfirmed(client, unconfirmed);
     return result;
   };
-  return withClient(pool, allOfIt, rollBack);
+  return withClient(from, allOfIt, rollBack);
 }
 
 async function ask<Row extends pg.QueryResultRow>(client: pg.PoolClient, { name, text, values, answerMs }: Statement): Promise<Row[]> {
@@ -123,16 +157,17 @@ function assertConfirmed(client: pg.PoolClient, unconfirmed: Unconfirmed): void 
 
 /** @param giveBack the connection, after an error */
 async function withClient<T>(
-  pool: pg.Pool,
+  from: Connecting,
   work: (client: pg.PoolClient) => Promise<T>,
   giveBack: (client: pg.PoolClient, error: unknown) => Promise<void>,
 ): Promise<T> {
-  const client = await pool.connect();
+  const client = await from.connect();
   try {
     const result = await work(client);
     client.release();
     return result;
   } catch (error) {
+    from.failed(error);
     await giveBack(client, error);
     throw error;
   }
@@ -174,6 +209,11 @@ function isOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const isSystemError = 'code' in error && typeof error.code === 'string' && /^(E[A-Z]+|EAI_[A-Z]+)$/.test(error.code);
   return isSystemError || /timeout|terminated|not queryable|closed the connection|Cannot use a pool/i.test(error.message);
+}
+
+/** Not even PostgreSQL's own time-out, which is the shorter one, was heard of. */
+function isSilence(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
 }
 
 /** Whether a statement failed because the row is already there. */

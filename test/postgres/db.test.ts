@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Unavailable } from '../../src/core/ports.ts';
 import { openDb } from '../../src/postgres/db.ts';
 import { createDatabase } from '../support/database.ts';
+import { DROP, openProxy, PASS } from '../support/proxy.ts';
 
 test('the queue for a connection is bounded: beyond it the answer is Unavailable, at once', async (t) => {
   const database = await createDatabase();
@@ -54,4 +55,35 @@ test('a connection that is ended in the moment in which it is there, as in a cra
     db.transaction((tx) => tx.query({ text: 'select 1' })),
     Unavailable,
   );
+});
+
+test('after one question that nobody answered the other connections are not asked either: the network is back, and so are the answers', async (t) => {
+  const database = await createDatabase();
+  const { host, port } = database.connection;
+  const network = await openProxy(t, { path: `${host}/.s.PGSQL.${port}` });
+  const limits = { connections: 5, waitingMax: 10, connectMs: 5_000, answerMs: 1_000 };
+  let silences = 0;
+  const db = openDb(
+    { ...database.connection, host: '127.0.0.1', port: network.port },
+    () => undefined,
+    limits,
+    () => silences++,
+  );
+  t.after(async () => {
+    await db.close();
+    await database.drop();
+  });
+  const one = { text: 'select pg_sleep(0.1)' };
+  await Promise.all(Array.from({ length: 5 }, () => db.query(one)));
+  assert.equal(db.connections().open, 5);
+  network.set({ up: DROP, down: DROP });
+  await assert.rejects(db.query(one), Unavailable);
+  network.set({ up: PASS, down: PASS });
+  await Promise.all(Array.from({ length: 5 }, () => db.query(one)));
+  assert.equal(silences, 1);
+
+  const connections = network.connections();
+  db.distrust();
+  await db.transaction((tx) => tx.query(one));
+  assert.equal(network.connections(), connections + 1, 'as well when somebody else has noticed');
 });
