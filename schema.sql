@@ -48,7 +48,8 @@ create table access_token (
   issued_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
   issued_seq bigint not null,
-  long_lived boolean not null
+  long_lived boolean not null,
+  secret_id uuid
 ) partition by LIST (long_lived);
 CREATE INDEX access_token_token_hash ON ONLY access_token USING btree (token_hash);
 
@@ -69,6 +70,7 @@ create table audit (
   target text not null,
   detail jsonb not null default '{}'::jsonb,
   request_id text,
+  actor_secret_id uuid,
   constraint audit_pkey PRIMARY KEY (id, at)
 ) partition by RANGE (at);
 CREATE INDEX audit_action ON ONLY audit USING btree (action text_pattern_ops, id);

@@ -64,7 +64,8 @@ async function compare(
   const wasDenied = audited.denies(record);
   const found = await find(record.tokenHash, now);
   if (!found) return 'missing';
-  if (!isSame(found.record, record)) return 'record';
+  // By which secret it was asked for decides nothing, and what a node of an older version has put into the shared cache does not say it.
+  if (!isSame({ ...found.record, secretId: record.secretId }, { secretId: undefined, ...record })) return 'record';
   if (wasDenied) return found.revoked ? undefined : 'active';
   if (!found.revoked) return undefined;
   // After: memory may lag behind the record, but not behind a look at the log that begins now.

@@ -7,7 +7,7 @@ import type { TokenHash } from '../core/reference-token.ts';
 import { GenerationCache, type Part } from './generation-cache.ts';
 
 /** What tokens of one client have in common. Frozen, at every depth: each record that comes out refers to it. */
-type Shape = Pick<AccessTokenRecord, 'clientId' | 'subject' | 'scope' | 'audience' | 'claims'>;
+type Shape = Pick<AccessTokenRecord, 'clientId' | 'subject' | 'scope' | 'audience' | 'claims' | 'secretId'>;
 
 /** Its key is its JSON. */
 interface SharedShape extends Part {
@@ -54,8 +54,8 @@ export class TokenCache {
   }
 
   /** Keeps nothing of the record that could be changed through it. */
-  set({ tokenHash, jti, issuedAt, expiresAt, issuedSeq, clientId, subject, scope, audience, claims }: AccessTokenRecord): void {
-    const key = JSON.stringify({ clientId, subject, scope, audience, claims } satisfies Shape);
+  set({ tokenHash, jti, issuedAt, expiresAt, issuedSeq, clientId, subject, scope, audience, claims, secretId }: AccessTokenRecord): void {
+    const key = JSON.stringify({ clientId, subject, scope, audience, claims, secretId } satisfies Shape);
     const shared = this.#entries.part(key) ?? sharedShape(key);
     this.#entries.set(tokenHash, { shared, jti, issuedAt, expiresAt, issuedSeq });
   }
@@ -66,8 +66,8 @@ export class TokenCache {
 }
 
 function recordOf(tokenHash: TokenHash, { jti, issuedAt, expiresAt, issuedSeq, shared }: Entry): AccessTokenRecord {
-  const { clientId, subject, scope, audience, claims } = shared.shape;
-  return { tokenHash, jti, clientId, subject, scope, audience, claims, issuedAt, expiresAt, issuedSeq };
+  const { clientId, subject, scope, audience, claims, secretId } = shared.shape;
+  return { tokenHash, jti, clientId, subject, scope, audience, claims, issuedAt, expiresAt, issuedSeq, secretId };
 }
 
 /** From the JSON, so that nothing refers to a request or a database row. Claims are JSON from their beginning. */

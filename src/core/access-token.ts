@@ -17,6 +17,8 @@ export interface AccessTokenRecord {
   readonly expiresAt: number;
   /** position in the change log: a cut-off after it ends the token */
   readonly issuedSeq: number;
+  /** of the client, that it was asked for with: for the audit alone; `undefined`: without one, or nobody knows */
+  readonly secretId?: string | undefined;
 }
 
 /**
@@ -48,7 +50,7 @@ export function accessTokenClaims(record: Omit<AccessTokenRecord, 'tokenHash'>, 
 }
 
 /** What {@link accessTokenClaims} was made from, but for what a JWT does not carry. */
-export function recordOfClaims(all: Readonly<Record<string, unknown>>): Omit<AccessTokenRecord, 'tokenHash' | 'issuedSeq'> {
+export function recordOfClaims(all: Readonly<Record<string, unknown>>): Omit<AccessTokenRecord, 'tokenHash' | 'issuedSeq' | 'secretId'> {
   const { iss: _, sub, aud, client_id, exp, iat, jti, scope, ...claims } = all;
   return {
     jti: String(jti),

@@ -47,6 +47,8 @@ export interface Origin {
   /** `undefined`: nobody knows */
   readonly clientId: string | undefined;
   readonly address: string | undefined;
+  /** of the client, that it has authenticated with, or was given its token by; `undefined`: without one, or nobody knows */
+  readonly secretId?: string | undefined;
   /** of the request, as its answer says */
   readonly requestId?: string | undefined;
 }

@@ -1,10 +1,12 @@
 /** The token endpoint, RFC 6749 §3.2: which grant, and whether the client may use it. */
+
+import type { Authenticated } from './client-auth.ts';
 import { OAuthError } from './errors.ts';
 import { clientCredentials } from './grants/client-credentials.ts';
-import type { AccessTokenStore, KnownClient, SigningKeys } from './ports.ts';
+import type { AccessTokenStore, SigningKeys } from './ports.ts';
 import type { AccessToken } from './reference-token.ts';
 
-export interface TokenRequest extends KnownClient {
+export interface TokenRequest extends Authenticated {
   readonly params: ReadonlyMap<string, string>;
   /** RFC 8707 §2: where the token is to be used */
   readonly resources: readonly string[];

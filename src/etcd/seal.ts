@@ -41,7 +41,7 @@ export function openSeal(encryptionKeys: readonly Buffer[], issuer: string): Sea
   if (!tokenKey || !macKey) throw new Error('there is no encryption key');
   return {
     sealToken(record, epoch) {
-      const header = encode({ alg: 'dir', enc: 'A256GCM', typ: 'JWT', epoch, seq: record.issuedSeq });
+      const header = encode({ alg: 'dir', enc: 'A256GCM', typ: 'JWT', epoch, seq: record.issuedSeq, sid: record.secretId });
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', keyOf(record.tokenHash, tokenKey), nonce).setAAD(Buffer.from(header));
       const text = Buffer.concat([cipher.update(JSON.stringify(accessTokenClaims(record, issuer))), cipher.final()]);
@@ -58,7 +58,7 @@ export function openSeal(encryptionKeys: readonly Buffer[], issuer: string): Sea
         const made = JSON.parse(header.toString());
         const all = JSON.parse(claims);
         if (made.epoch !== epoch || all.iss !== issuer) return undefined;
-        return { tokenHash, issuedSeq: made.seq, ...recordOfClaims(all) };
+        return { tokenHash, issuedSeq: made.seq, secretId: made.sid, ...recordOfClaims(all) };
       }
       return undefined;
     },

@@ -65,12 +65,22 @@ function parseCursor(text: string): number | undefined {
 }
 
 /** By its wire names, for the answer and for the log. */
-export function auditItem({ id, at, action, clientId, address, target, detail, requestId }: AuditEntry): Readonly<Record<string, unknown>> {
+export function auditItem({
+  id,
+  at,
+  action,
+  clientId,
+  secretId,
+  address,
+  target,
+  detail,
+  requestId,
+}: AuditEntry): Readonly<Record<string, unknown>> {
   return {
     id,
     at: at.toISOString(),
     action,
-    actor: { ...(clientId !== undefined && { client_id: clientId }), ...(address !== undefined && { address }) },
+    actor: { client_id: clientId, secret_id: secretId, address },
     target,
     detail,
     ...(requestId !== undefined && { request_id: requestId }),

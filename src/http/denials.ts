@@ -1,5 +1,6 @@
 /** Refused management requests, on their way to the audit: never in the way of the answer, and so few that junk cannot fill the disk. */
 import type { Logger } from 'pino';
+import type { AccessTokenRecord } from '../core/access-token.ts';
 import { CLIENT_ID_PATTERN } from '../core/clients.ts';
 import { BearerError, Problem } from '../core/errors.ts';
 import { type AccessTokenStore, type AuditLog, Unavailable } from '../core/ports.ts';
@@ -47,18 +48,18 @@ export class Denials {
   }
 
   async #write(call: Call, { method, path }: Pick<Route, 'method' | 'path'>, refusal: Refusal): Promise<void> {
-    const clientId = refusal.error === 'insufficient_scope' ? await this.#callerOf(call) : undefined;
-    const origin = { clientId, address: call.address, requestId: call.requestId };
+    const caller = refusal.error === 'insufficient_scope' ? await this.#callerOf(call) : undefined;
+    const origin = { clientId: caller?.clientId, secretId: caller?.secretId, address: call.address, requestId: call.requestId };
     const id = call.param('client_id');
     const denied = { route: path, clientId: CLIENT_ID_PATTERN.test(id) ? id : undefined };
     await this.#deps.audit.denied(origin, denied, { method, route: path, ...refusal });
   }
 
   /** Whose token it was, which was good but not enough. */
-  async #callerOf(call: Call): Promise<string | undefined> {
+  async #callerOf(call: Call): Promise<AccessTokenRecord | undefined> {
     const token = readBearer(call.authorization);
     if (token === undefined || !couldBeAccessToken(token)) return undefined;
-    return (await this.#deps.tokens.find(hashToken(token), call.now))?.record.clientId;
+    return (await this.#deps.tokens.find(hashToken(token), call.now))?.record;
   }
 
   #isWithinLimits(address: string, now: number): boolean {

@@ -19,8 +19,8 @@ export async function authorize(call: Call, deps: HttpDeps, ...accepted: readonl
   if (queryOf(call.request).has('access_token')) throw new BearerError('invalid_request', 'the token belongs in the Authorization header');
   const bearer = readBearer(call.authorization);
   if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
-  const { clientId, scope } = await authorizeBearer(bearer, accepted, call.now, deps);
-  return { clientId, scope, address: call.address, requestId: call.requestId };
+  const { clientId, scope, secretId } = await authorizeBearer(bearer, accepted, call.now, deps);
+  return { clientId, secretId, scope, address: call.address, requestId: call.requestId };
 }
 
 /**

@@ -9,9 +9,9 @@ import { readForm } from './body.ts';
 export async function revokeEndpoint(started: Call, deps: HttpDeps): Promise<Response> {
   const { params } = await readForm(started.request);
   const call = { ...started, now: deps.clock() }; // the body may have taken its time
-  const { client } = await authenticate(call, params, deps);
+  const { client, secretId } = await authenticate(call, params, deps);
   const token = params.get('token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
-  await revoke(token, { clientId: client.id, address: call.address, requestId: call.requestId }, call.now, deps.tokens);
+  await revoke(token, { clientId: client.id, secretId, address: call.address, requestId: call.requestId }, call.now, deps.tokens);
   return json({});
 }

@@ -16,6 +16,7 @@ interface AccessTokenRow {
   readonly issued_at: number;
   readonly expires_at: number;
   readonly issued_seq: number;
+  readonly secret_id: string | null;
   readonly revoked: boolean;
 }
 
@@ -41,8 +42,8 @@ async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
   await db.query({
     name: 'insert-access-token',
     text: `insert into access_token
-        (token_hash, jti, client_id, subject, scope, audience, claims, issued_at, expires_at, issued_seq, long_lived)
-      values ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8), to_timestamp($9), $10, $11)`,
+        (token_hash, jti, client_id, subject, scope, audience, claims, issued_at, expires_at, issued_seq, long_lived, secret_id)
+      values ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8), to_timestamp($9), $10, $11, $12)`,
     values: [
       Buffer.from(record.tokenHash, 'base64url'),
       record.jti,
@@ -55,6 +56,7 @@ async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
       record.expiresAt,
       record.issuedSeq,
       isLongLived(record),
+      record.secretId,
     ],
   });
 }
@@ -69,7 +71,7 @@ export const IS_CUT_OFF = `(exists (select from change c where c.kind = 'client'
 async function find(db: Db, tokenHash: TokenHash, now: number, name = 'find-access-token'): ReturnType<AccessTokenStore['find']> {
   const [row] = await db.query<AccessTokenRow>({
     name,
-    text: `select t.jti, t.client_id, t.subject, t.scope, t.audience, t.claims, t.issued_seq,
+    text: `select t.jti, t.client_id, t.subject, t.scope, t.audience, t.claims, t.issued_seq, t.secret_id,
         extract(epoch from t.issued_at)::bigint as issued_at, extract(epoch from t.expires_at)::bigint as expires_at,
         exists (select from change c where c.kind = 'token' and c.key = $2) or ${IS_CUT_OFF} as revoked
       from access_token t where t.token_hash = $1 and t.expires_at > to_timestamp($3)`,
@@ -87,6 +89,7 @@ async function find(db: Db, tokenHash: TokenHash, now: number, name = 'find-acce
     issuedAt: row.issued_at,
     expiresAt: row.expires_at,
     issuedSeq: row.issued_seq,
+    secretId: row.secret_id ?? undefined,
   };
   return { record, revoked: row.revoked };
 }

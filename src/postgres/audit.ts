@@ -31,9 +31,10 @@ export async function writeAudit(
   const [row] = await tx.query<Pick<AuditRow, 'id' | 'at'>>({
     name: 'write-audit',
     text: `with turn as materialized (select from change_log for update)
-      insert into audit (actor_client_id, actor_address, action, target, detail, request_id) select $1, $2, $3, $4, $5, $6 from turn
+      insert into audit (actor_client_id, actor_address, action, target, detail, request_id, actor_secret_id)
+      select $1, $2, $3, $4, $5, $6, $7 from turn
       returning id, at`,
-    values: [origin?.clientId, origin?.address, action, target, detail, origin?.requestId],
+    values: [origin?.clientId, origin?.address, action, target, detail, origin?.requestId, origin?.secretId],
   });
   if (row) tx.audited?.(auditEntry(origin, { ...row, action, target, detail: { ...detail } }));
 }
@@ -43,17 +44,17 @@ async function writeDenied(db: Db, origin: Origin, { clientId, route }: DeniedPa
   const [row] = await db.query<Pick<AuditRow, 'id' | 'at' | 'target'>>({
     name: 'write-denied',
     text: `with turn as materialized (select from change_log for update)
-      insert into audit (actor_client_id, actor_address, action, target, detail, request_id)
-      select $1, $2, 'denied', coalesce((select client_id from client where client_id = $3), $4), $5, $6 from turn
+      insert into audit (actor_client_id, actor_address, action, target, detail, request_id, actor_secret_id)
+      select $1, $2, 'denied', coalesce((select client_id from client where client_id = $3), $4), $5, $6, $7 from turn
       returning id, at, target`,
-    values: [origin.clientId, origin.address, clientId, route, detail, origin.requestId],
+    values: [origin.clientId, origin.address, clientId, route, detail, origin.requestId, origin.secretId],
   });
   if (row) db.audited?.(auditEntry(origin, { ...row, action: 'denied', detail: { ...detail } }));
 }
 
 /** A row as it will be read. */
 export function auditEntry(origin: Origin | undefined, written: Omit<AuditEntry, keyof Origin>): AuditEntry {
-  return { clientId: origin?.clientId, address: origin?.address, requestId: origin?.requestId, ...written };
+  return { clientId: origin?.clientId, secretId: origin?.secretId, address: origin?.address, requestId: origin?.requestId, ...written };
 }
 
 /** The same database; `listener` is told of each row of the audit that is written through it, once that is durable. */
@@ -79,6 +80,7 @@ interface AuditRow {
   readonly target: string;
   readonly detail: Readonly<Record<string, unknown>>;
   readonly request_id: string | null;
+  readonly actor_secret_id: string | null;
 }
 
 export function auditLog(db: Db): AuditLog {
@@ -106,7 +108,7 @@ async function read(db: Db, { actor, action, target, since, until, from, limit }
   where('id <', from.before);
   where('id >', from.after);
   const rows = await db.query<AuditRow>({
-    text: `select id, at, actor_client_id, host(actor_address) as actor_address, action, target, detail, request_id
+    text: `select id, at, actor_client_id, host(actor_address) as actor_address, action, target, detail, request_id, actor_secret_id
       from audit ${conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`}
       order by id ${from.after === undefined ? 'desc' : 'asc'} limit ${limit}`,
     values,
@@ -120,6 +122,7 @@ function entryOf(row: AuditRow): AuditEntry {
     at: row.at,
     action: row.action,
     clientId: row.actor_client_id ?? undefined,
+    secretId: row.actor_secret_id ?? undefined,
     address: row.actor_address ?? undefined,
     target: row.target,
     detail: row.detail,

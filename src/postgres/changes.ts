@@ -60,10 +60,10 @@ export async function appendRevocation(
         update change_log set last_seq = last_seq + 1 where not exists (select from change where kind = 'token' and key = $1) returning last_seq),
       entry as (insert into change (seq, kind, key, expires_at, jti, reason)
         select last_seq, 'token', $1, to_timestamp($2), $3, $4 from next returning seq),
-      noted as (insert into audit (actor_client_id, actor_address, action, target, detail, request_id)
-        select $5, $6, 'token.revoke', $7, $8, $9 from entry returning id, at)
+      noted as (insert into audit (actor_client_id, actor_address, action, target, detail, request_id, actor_secret_id)
+        select $5, $6, 'token.revoke', $7, $8, $9, $10 from entry returning id, at)
       select seq, id, at from entry, noted`,
-    values: [tokenHash, expiresAt, jti, reason, by?.clientId, by?.address, clientId, detail, by?.requestId],
+    values: [tokenHash, expiresAt, jti, reason, by?.clientId, by?.address, clientId, detail, by?.requestId, by?.secretId],
   });
   if (!row) return undefined;
   const { seq, ...noted } = row;

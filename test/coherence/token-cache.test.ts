@@ -18,6 +18,7 @@ const shapes = fc.array(
     scope: fc.array(fc.string(), { maxLength: 3 }),
     audience: fc.array(fc.string({ unit: 'binary' }), { minLength: 1, maxLength: 2 }),
     claims,
+    secretId: fc.option(fc.uuid(), { nil: undefined }),
   }),
   { minLength: 1, maxLength: 4 },
 );

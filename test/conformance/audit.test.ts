@@ -18,7 +18,7 @@ interface Item {
   readonly id: number;
   readonly at: string;
   readonly action: string;
-  readonly actor: { readonly client_id?: string; readonly address?: string };
+  readonly actor: { readonly client_id?: string; readonly secret_id?: string; readonly address?: string };
   readonly target: string;
   // biome-ignore lint/suspicious/noExplicitAny: an assertion says more than a cast
   readonly detail: any;
@@ -152,7 +152,8 @@ test('L05 what a client was and what it became, without secrets and without the 
   assert.deepEqual([created.metadata.scope, created.metadata.claims], ['a b', { names: ['plan', 'tenant'] }]);
   assert.deepEqual([deleted.metadata.scope, deleted.metadata.claims], ['a', { names: ['tenant'] }]);
   assert.deepEqual([added, removed], [{ secret_id: secret.id }, { secret_id: secret.id, revoke_tokens: true }]);
-  for (const { actor } of items) assert.deepEqual(actor, { client_id: 'admin', address: '127.0.0.1' });
+  const [{ id: secretId }] = (await send('GET', '/clients/admin')).body.secrets;
+  for (const { actor } of items) assert.deepEqual(actor, { client_id: 'admin', secret_id: secretId, address: '127.0.0.1' });
   const text = JSON.stringify(items);
   for (const hidden of [made.clientSecret, secret.client_secret, 'sha256:', 'sensitive']) assert.ok(!text.includes(hidden), hidden);
 });
@@ -208,7 +209,8 @@ test('L07 a refused attempt: who, what, from where, and neither the token nor ju
     const { target, actor, detail } = rows.get(key) ?? assert.fail(key);
     return [target, actor, detail.error, detail.scope];
   };
-  const [known, nobody] = [{ client_id: 'weak', address: '127.0.0.1' }, { address: '127.0.0.1' }];
+  const { id: secretId } = (weak.document.secrets as [{ readonly id: string }])[0];
+  const [known, nobody] = [{ client_id: 'weak', secret_id: secretId, address: '127.0.0.1' }, { address: '127.0.0.1' }];
   assert.deepEqual(said('GET /audit'), ['/audit', known, 'insufficient_scope', 'auth:audit']);
   assert.deepEqual(said('PATCH /clients/:client_id'), ['admin', known, 'insufficient_scope', undefined]);
   assert.deepEqual(said('POST /clients'), ['/clients', known, 'insufficient_scope', undefined]);
@@ -221,6 +223,7 @@ test('L07 a refused attempt: who, what, from where, and neither the token nor ju
 
 test('L08 a revocation: one row, however often it is said; none for what ends nothing', async () => {
   const client = await createClient(server, { client_id: 'revoker' });
+  const { id: secretId } = (client.document.secrets as [{ readonly id: string }])[0];
   const other = await createClient(server, { client_id: 'other-revoker' });
   const token = await issueToken(server.url, client);
   const { jti } = (await postForm(`${server.url}/introspect`, { token }, client)).body;
@@ -236,9 +239,25 @@ test('L08 a revocation: one row, however often it is said; none for what ends no
   const { id, at, ...item } = items[0] ?? assert.fail();
   assert.deepEqual(item, {
     action: 'token.revoke',
-    actor: { client_id: 'revoker', address: '127.0.0.1' },
+    actor: { client_id: 'revoker', secret_id: secretId, address: '127.0.0.1' },
     target: 'revoker',
     detail: { jti },
     request_id: 'r-1',
   });
+});
+
+test('L09 which of several secrets somebody had got his token by; who introspects it is not told', async () => {
+  const client = await createClient(server, { client_id: 'two-keys', scope: 'auth:clients' });
+  const added = await send('POST', '/clients/two-keys/secrets', { name: 'second' });
+  const [first] = client.document.secrets as [{ readonly id: string }];
+  const token = await issueToken(server.url, client);
+  const other = await issueToken(server.url, { ...client, clientSecret: added.body.client_secret });
+  const [newest] = await audit('?limit=1');
+  for (const [n, bearer] of [token, other].entries()) {
+    assert.equal((await send('POST', '/clients', { client_id: `made-by-secret-${n}` }, bearer)).status, 201);
+  }
+  const actors = (await audit(`?after=${newest?.id}&action=client.create`)).map(({ actor }) => actor.secret_id);
+  assert.deepEqual(actors, [first.id, added.body.id]);
+  const answer = await postForm(`${server.url}/introspect`, { token: other }, client);
+  assert.ok(answer.body.active && !answer.text.includes(added.body.id));
 });

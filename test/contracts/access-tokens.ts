@@ -16,6 +16,7 @@ const RECORDS: readonly [why: string, members: Partial<AccessTokenRecord>][] = [
   ['that lives a second', { expiresAt: NOW + 1 }],
   ['that lives a day and a second', { expiresAt: NOW + 86_401 }],
   ['that lives a year and a day', { expiresAt: NOW + 367 * 86_400 }],
+  ['that was asked for with a secret', { secretId: '5ad1f6ae-6ef1-4d2c-a3b0-6b3a4f1f6c0d' }],
   ['issued late in the change log', { issuedSeq: 2 ** 40 }],
 ];
 

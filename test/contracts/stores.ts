@@ -75,6 +75,7 @@ export function tokenRecord(members: Partial<AccessTokenRecord> = {}): AccessTok
     issuedAt: NOW,
     expiresAt: NOW + 3600,
     issuedSeq: 0,
+    secretId: undefined,
     ...members,
   };
 }

@@ -10,6 +10,7 @@ import { ACTOR, NOW, settings } from '../contracts/stores.ts';
 import { type MemoryStores, memorySigningKeys, memoryStores } from '../support/memory-stores.ts';
 
 const ISSUER = 'https://auth.example.com';
+const SECRET_ID = '5ad1f6ae-6ef1-4d2c-a3b0-6b3a4f1f6c0d';
 const KEY = await generateSigningKey('ES256');
 
 interface Fixture extends MemoryStores {
@@ -31,7 +32,8 @@ async function withClient(metadata: Readonly<Record<string, unknown>>, changed: 
   };
   return {
     ...stores,
-    ask: (form, resources = []) => token({ ...known, params: new Map(Object.entries(form)), resources, now: NOW }, deps),
+    ask: (form, resources = []) =>
+      token({ ...known, secretId: SECRET_ID, params: new Map(Object.entries(form)), resources, now: NOW }, deps),
   };
 }
 
@@ -84,6 +86,7 @@ test('a reference token is answered as RFC 6749 §5.1 says, and its hash alone i
       issuedAt: NOW,
       expiresAt: NOW + 3600,
       issuedSeq: (await directory.find('billing'))?.asOfSeq,
+      secretId: SECRET_ID,
     },
   );
   assert.match(record?.jti ?? '', /^[0-9a-f-]{36}$/);

@@ -25,7 +25,13 @@ test('a token comes back as it was, whatever its claims, scope and audience', ()
       fc.array(fc.string({ minLength: 1 }), { minLength: 1, maxLength: 4 }),
       fc.dictionary(names, fc.json()),
       (scope, audience, claims) => {
-        const record = tokenRecord({ scope, audience, claims: { ...claims }, issuedSeq: 7 });
+        const record = tokenRecord({
+          scope,
+          audience,
+          claims: { ...claims },
+          issuedSeq: 7,
+          secretId: '5ad1f6ae-6ef1-4d2c-a3b0-6b3a4f1f6c0d',
+        });
         assert.deepEqual(seal.openToken(seal.sealToken(record, 'e1'), record.tokenHash, 'e1'), record);
       },
     ),

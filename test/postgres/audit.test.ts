@@ -44,16 +44,21 @@ async function connected(t: TestContext, { connection }: TestDatabase): Promise<
 const waiting = ({ query }: TestDatabase) =>
   query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'");
 
+const SECRET_ID = '5ad1f6ae-6ef1-4d2c-a3b0-6b3a4f1f6c0d';
+
 test('a row is kept as it was written', async (t) => {
   const created = await database(t);
   const detail = { changes: { scope: { from: 'a', to: 'b' } } };
-  await created.db.transaction((tx) => writeAudit(tx, { ...ACTOR, requestId: 'r-1' }, 'client.update', 'billing', detail));
+  await created.db.transaction((tx) =>
+    writeAudit(tx, { ...ACTOR, secretId: SECRET_ID, requestId: 'r-1' }, 'client.update', 'billing', detail),
+  );
   await created.db.transaction((tx) => writeAudit(tx, undefined, 'keys.create', 'kid'));
   const [server, client] = await read(created);
   assert.ok(server && client && server.at >= client.at && server.id > client.id);
   const { id, at, ...row } = client;
-  assert.deepEqual(row, { clientId: 'admin', address: '192.0.2.7', requestId: 'r-1', action: 'client.update', target: 'billing', detail });
-  assert.deepEqual([server.clientId, server.address, server.requestId, server.detail], [undefined, undefined, undefined, {}]);
+  const actor = { clientId: 'admin', secretId: SECRET_ID, address: '192.0.2.7', requestId: 'r-1' };
+  assert.deepEqual(row, { ...actor, action: 'client.update', target: 'billing', detail });
+  assert.deepEqual([server.clientId, server.secretId, server.address, server.requestId], [undefined, undefined, undefined, undefined]);
 });
 
 // Else whoever has seen 7 would never see 6, which was taken before and committed after it.

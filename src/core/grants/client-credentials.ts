@@ -16,7 +16,7 @@ import type { TokenDeps, TokenRequest, TokenResponse } from '../token.ts';
  * @throws OAuthError `invalid_target` — see {@link audienceOf}
  */
 export async function clientCredentials(
-  { client, asOfSeq, params, resources, now }: TokenRequest,
+  { client, asOfSeq, secretId, params, resources, now }: TokenRequest,
   deps: TokenDeps,
 ): Promise<TokenResponse> {
   if (client.authMethod === 'none') throw new OAuthError('unauthorized_client', 'the client must be confidential');
@@ -32,6 +32,7 @@ export async function clientCredentials(
     issuedAt: now,
     expiresAt: now + ttlSeconds,
     issuedSeq: asOfSeq,
+    secretId,
   };
   const accessToken = client.accessTokenFormat === 'jwt' ? await mintJwt(issued, deps) : mintReferenceToken();
   await deps.tokens.insert({ ...issued, tokenHash: hashToken(accessToken) });
