@@ -98,8 +98,12 @@ export interface AuditEntry extends Origin {
 export interface ClientAdministration {
   /** in the order of client ids, after `after`; without secrets' verifiers being of any use to a caller */
   list(page: { readonly after: string | undefined; readonly limit: number }, filter?: ClientFilter): Promise<readonly Client[]>;
-  /** @returns `undefined` when the id is in use or was used by a deleted client */
-  insert(id: string, settings: ClientSettings, secret: NewSecret | undefined, actor: Actor): Promise<Client | undefined>;
+  /**
+   * @param once who repeats a request gets the client that it made, as it was then, and its secrets without their verifiers
+   * @returns `undefined` when the id is in use or was used by a deleted client
+   * @throws Problem `idempotency_key_reused`
+   */
+  insert(id: string, settings: ClientSettings, secret: NewSecret | undefined, actor: Actor, once?: Once): Promise<Client | undefined>;
   /**
    * @param change from the locked current record to the new settings; may throw to refuse. Turning `disabled` on ends all tokens of the client.
    * @returns `undefined` when there is no such client
@@ -107,8 +111,21 @@ export interface ClientAdministration {
   update(id: string, change: (current: Client) => ClientSettings, actor: Actor): Promise<Client | undefined>;
   /** Ends all tokens of the client; its id is never given again. @param check may throw to refuse */
   delete(id: string, check: (current: Client) => void, actor: Actor): Promise<boolean>;
-  /** Removes those that have ended. @param check may throw to refuse @returns `undefined` when there is no such client */
-  addSecret(id: string, secret: FurtherSecret, check: (current: Client) => void, actor: Actor): Promise<ClientSecret | undefined>;
+  /**
+   * Removes those that have ended.
+   *
+   * @param check may throw to refuse
+   * @param once who repeats a request gets the secret that it made, without its verifier
+   * @returns `undefined` when there is no such client
+   * @throws Problem `idempotency_key_reused`
+   */
+  addSecret(
+    id: string,
+    secret: FurtherSecret,
+    check: (current: Client) => void,
+    actor: Actor,
+    once?: Once,
+  ): Promise<ClientSecret | undefined>;
   /** @returns `false` when there is no such secret */
   removeSecret(id: string, secret: EndedSecret, check: (current: Client) => void, actor: Actor): Promise<boolean>;
 }
@@ -142,15 +159,17 @@ export interface Once {
   readonly request: Buffer;
 }
 
-/** `nothing`: no such token or client is there; `other_request`: the key was used for another request */
+/** `nothing`: no such token or client is there */
 export type RevocationOutcome =
   | { readonly outcome: 'ended' | 'ended_before'; readonly revocation: Revocation; readonly epoch: string }
-  | { readonly outcome: 'nothing' | 'other_request' };
+  | { readonly outcome: 'nothing' };
 
 /** Each call is one transaction with its change-log and audit rows, or nothing. */
 export interface RevocationStore {
   /**
    * Ends the tokens by one row, whatever their number. Who repeats a request, or ends what had ended, hears of the first time.
+   *
+   * @throws Problem `idempotency_key_reused`
    */
   append(
     order: { readonly target: RevocationTarget; readonly reason: string | undefined },

@@ -7,6 +7,7 @@ import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { clientIdOf, noSuchClient, secretDocument } from './client-document.ts';
 import { readPreconditions, requirePreconditions } from './etag.ts';
+import { readOnce, shownBefore } from './idempotency.ts';
 import { authorize, hasBody, JSON_TYPE, parseTime, queryOf, readChange } from './management.ts';
 
 const WRITER = 'auth:clients';
@@ -30,15 +31,13 @@ async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
     if (current.secrets.filter((secret) => !hasEnded(secret, now)).length >= SECRETS_MAX)
       throw new Problem('conflict', `a client has at most ${SECRETS_MAX} secrets: remove one first`);
   };
+  const clientId = clientIdOf(call);
   const secret = mintClientSecret();
-  const added = await deps.administration.addSecret(
-    clientIdOf(call),
-    { name, verifier: secretVerifier(secret), expiresAt, othersExpireAt },
-    check,
-    actor,
-  );
+  const verifier = secretVerifier(secret);
+  const further = { name, verifier, expiresAt, othersExpireAt };
+  const added = await deps.administration.addSecret(clientId, further, check, actor, readOnce(call.request, document));
   if (!added) throw noSuchClient();
-  return json({ ...secretDocument(added), client_secret: secret }, 201);
+  return json({ ...secretDocument(added), ...(added.verifier === verifier ? { client_secret: secret } : shownBefore(clientId)) }, 201);
 }
 
 async function removeSecret(call: Call, deps: HttpDeps): Promise<Response> {

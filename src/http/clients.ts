@@ -10,6 +10,7 @@ import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { clientDocument, clientIdOf, noSuchClient } from './client-document.ts';
 import { etagOf, isNotModified, readPreconditions, requireMatch, requirePreconditions } from './etag.ts';
+import { readOnce, shownBefore } from './idempotency.ts';
 import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
 import { mergePatch } from './merge-patch.ts';
 
@@ -45,13 +46,17 @@ async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
   requireOwnScopes(actor.scope, settings);
   const secret = settings.authMethod === 'none' ? undefined : mintClientSecret();
   const newSecret = secret === undefined ? undefined : { name: undefined, verifier: secretVerifier(secret), expiresAt: undefined };
-  const client = await deps.administration.insert(id, settings, newSecret, actor);
+  const client = await deps.administration.insert(id, settings, newSecret, actor, readOnce(call.request, document));
   if (!client) throw new Problem('conflict', 'this client_id is in use, or was used by a client that has been deleted');
-  const shownOnce = secret === undefined ? {} : { client_secret: secret, client_secret_expires_at: 0 };
-  return json({ ...clientDocument(client), ...shownOnce }, 201, {
+  return json({ ...clientDocument(client), ...shownOnce(client, secret, newSecret?.verifier) }, 201, {
     location: `${deps.issuer}/clients/${client.id}`,
     etag: etagOf(client),
   });
+}
+
+function shownOnce({ id, secrets }: Client, secret: string | undefined, verifier: string | undefined): Readonly<Record<string, unknown>> {
+  if (secret === undefined) return {};
+  return secrets.some((made) => made.verifier === verifier) ? { client_secret: secret, client_secret_expires_at: 0 } : shownBefore(id);
 }
 
 async function showClient(call: Call, deps: HttpDeps): Promise<Response> {

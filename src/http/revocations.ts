@@ -1,12 +1,11 @@
 /** `/revocations`: bulk revocation, and the feed of what has ended (docs/revocation.md). */
-import { createHash } from 'node:crypto';
 import { BearerError, Problem } from '../core/errors.ts';
-import type { Once } from '../core/ports.ts';
 import { findPresented } from '../core/presented-token.ts';
 import { cursorOf, parseRevocation, readCursor } from '../core/revocations.ts';
 import { empty, eventStream, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { readBearer } from './credentials.ts';
+import { readOnce } from './idempotency.ts';
 import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
 
 const WRITER = 'auth:revocations';
@@ -31,8 +30,6 @@ async function addRevocation(call: Call, deps: HttpDeps): Promise<Response> {
     case 'ended':
     case 'ended_before':
       return json(deps.feed.documentOf(result.revocation, result.epoch), 201);
-    case 'other_request':
-      throw new Problem('idempotency_key_reused', 'this Idempotency-Key was used for another request');
     case 'nothing':
       // RFC 7009 §2.2: of a token that is unknown there is nothing to end, and that is what was wanted.
       if (target?.kind === 'client') throw new Problem('not_found', 'there is no such client');
@@ -96,14 +93,4 @@ function readWait(text: string | null): number {
   const wait = text === null ? 0 : /^\d{1,2}$/.test(text) ? Number(text) : Number.NaN;
   if (!(wait <= WAIT_SECONDS_MAX)) throw new Problem('invalid_request', `wait must be a number of seconds from 0 to ${WAIT_SECONDS_MAX}`);
   return wait;
-}
-
-/** draft-ietf-httpapi-idempotency-key-header §2: a string of structured fields; bare as well, since most clients send it so. */
-function readOnce({ headers, method, url }: Request, document: object): Once | undefined {
-  const given = headers.get('idempotency-key');
-  if (given === null) return undefined;
-  const key = /^"([\x21\x23-\x5b\x5d-\x7e]{1,200})"$/.exec(given)?.[1] ?? /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/.exec(given)?.[0];
-  if (key === undefined) throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 200 visible characters, in quotes or not');
-  const asked = [method, new URL(url).pathname, JSON.stringify(document)].join('\n');
-  return { key, request: createHash('sha256').update(asked).digest() };
 }

@@ -1,11 +1,22 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import { clientChanges, clientDetail } from '../core/audit.ts';
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
-import type { Actor, ClientAdministration, ClientDirectory, ClientFilter, EndedSecret, FurtherSecret, NewSecret } from '../core/ports.ts';
+import type {
+  Actor,
+  ClientAdministration,
+  ClientDirectory,
+  ClientFilter,
+  EndedSecret,
+  FurtherSecret,
+  NewSecret,
+  Once,
+} from '../core/ports.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
 import { pageOfIds } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
+import { once } from './idempotency.ts';
+import { clientOfKept, keptClient, keptSecret, secretOfKept } from './kept-clients.ts';
 
 interface ClientRow {
   readonly client_id: string;
@@ -63,10 +74,10 @@ export function clientAdministration(db: Db, announce: Announce): ClientAdminist
   const changes: Changes = (work) => changing(db, announce, work);
   return {
     list: (page, filter) => list(db, page, filter),
-    insert: (id, settings, secret, actor) => insert(changes, id, settings, secret, actor),
+    insert: (...change) => insert(changes, ...change),
     update: (id, change, actor) => update(changes, id, change, actor),
     delete: (id, check, actor) => remove(changes, id, check, actor),
-    addSecret: (id, secret, check, actor) => addSecret(changes, id, secret, check, actor),
+    addSecret: (...change) => addSecret(changes, ...change),
     removeSecret: (id, secret, check, actor) => removeSecret(changes, id, secret, check, actor),
   };
 }
@@ -92,15 +103,21 @@ async function insert(
   settings: ClientSettings,
   secret: NewSecret | undefined,
   actor: Actor,
+  given?: Once,
 ): Promise<Client | undefined> {
+  let made: Client | undefined;
   try {
-    return await changes(async (tx, append) => {
-      await insertClientRow(tx, id, settings);
-      if (secret) await insertSecret(tx, id, secret);
-      await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
-      append(await appendChange(tx, 'client_record', id));
-      return find(tx, id);
-    });
+    const kept = await changes((tx, append) =>
+      once(tx, actor, given, async () => {
+        await insertClientRow(tx, id, settings);
+        if (secret) await insertSecret(tx, id, secret);
+        await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
+        append(await appendChange(tx, 'client_record', id));
+        made = await find(tx, id);
+        return made && keptClient(made);
+      }),
+    );
+    return made ?? (kept ? clientOfKept(kept) : undefined);
   } catch (error) {
     if (isUniqueViolation(error)) return undefined;
     throw error;
@@ -154,20 +171,26 @@ async function addSecret(
   secret: FurtherSecret,
   check: (current: Client) => void,
   actor: Actor,
+  given?: Once,
 ): Promise<ClientSecret | undefined> {
-  return changes(async (tx, append) => {
+  let made: ClientSecret | undefined;
+  const kept = await changes(async (tx, append) => {
     const current = await lock(tx, id);
     if (!current) return undefined;
-    check(current);
-    const { othersExpireAt } = secret;
-    await deleteEndedSecrets(tx, id);
-    if (othersExpireAt) await shortenSecrets(tx, id, othersExpireAt);
-    const secretId = await insertSecret(tx, id, secret);
-    const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
-    await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
-    append(await appendChange(tx, 'client_record', id));
-    return (await find(tx, id))?.secrets.find((added) => added.id === secretId);
+    return once(tx, actor, given, async () => {
+      check(current);
+      const { othersExpireAt } = secret;
+      await deleteEndedSecrets(tx, id);
+      if (othersExpireAt) await shortenSecrets(tx, id, othersExpireAt);
+      const secretId = await insertSecret(tx, id, secret);
+      const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
+      await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
+      append(await appendChange(tx, 'client_record', id));
+      made = (await find(tx, id))?.secrets.find((added) => added.id === secretId);
+      return made && keptSecret(made);
+    });
   });
+  return made ?? (kept ? secretOfKept(kept) : undefined);
 }
 
 async function removeSecret(

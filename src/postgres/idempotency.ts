@@ -1,4 +1,5 @@
 /** Requests that may come twice: what was answered to an `Idempotency-Key` is kept for a day, in the transaction that did it. */
+import { Problem } from '../core/errors.ts';
 import type { Actor, Once } from '../core/ports.ts';
 import type { Queries } from './db.ts';
 
@@ -13,8 +14,9 @@ interface KeptRow {
  * Does `work` unless this was done before. Who comes while the first is under way waits for its end.
  *
  * @param work its result is kept, so it is JSON without secrets
+ * @throws Problem `idempotency_key_reused` — for another request
  */
-export async function once<T>(tx: Queries, actor: Actor, given: Once | undefined, work: () => Promise<T>): Promise<T | 'other_request'> {
+export async function once<T>(tx: Queries, actor: Actor, given: Once | undefined, work: () => Promise<T>): Promise<T> {
   if (!given) return work();
   const values = [actor.clientId, given.key];
   await tx.query({
@@ -33,7 +35,8 @@ export async function once<T>(tx: Queries, actor: Actor, given: Once | undefined
       text: 'select request = $3 as is_same, answer from idempotency where client_id = $1 and key = $2',
       values: [...values, given.request],
     });
-    return kept?.is_same ? (kept.answer as T) : 'other_request';
+    if (!kept?.is_same) throw new Problem('idempotency_key_reused', 'this Idempotency-Key was used for another request');
+    return kept.answer as T;
   }
   const result = await work();
   await tx.query({

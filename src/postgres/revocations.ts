@@ -49,7 +49,6 @@ export function revocationStore(db: Db, announce: Announce): RevocationStore {
           return end(tx, announced, order, actor);
         }),
       );
-      if (seq === 'other_request') return { outcome: seq };
       const found = seq === null ? undefined : await findRevocation(db, seq);
       return found ? { outcome: isNew ? 'ended' : 'ended_before', ...found } : { outcome: 'nothing' };
     },

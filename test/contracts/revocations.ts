@@ -95,7 +95,8 @@ export function revocationContract(open: OpenStores): void {
       const outcomes = await Promise.all(Array.from({ length: 20 }, () => end(all('subject', 'd'), once)));
       assert.equal(await position(), before + 1);
       for (const outcome of outcomes) assert.equal('revocation' in outcome && outcome.revocation.seq, before + 1);
-      assert.deepEqual(await end(all('subject', 'e'), { key: 'k', request: Buffer.from('another') }), { outcome: 'other_request' });
+      const other = { key: 'k', request: Buffer.from('another') };
+      await assert.rejects(end(all('subject', 'e'), other), { code: 'idempotency_key_reused' });
       assert.equal(await position(), before + 1);
     });
 

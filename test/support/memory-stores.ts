@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AccessTokenRecord } from '../../src/core/access-token.ts';
 import type { Client, ClientSecret, ClientSettings } from '../../src/core/clients.ts';
+import { Problem } from '../../src/core/errors.ts';
 import { planKeys } from '../../src/core/key-schedule.ts';
 import type {
   AccessTokenStore,
@@ -201,7 +202,7 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
     async append({ target, reason }, actor, once) {
       const name = JSON.stringify([actor.clientId, once?.key]);
       const before = once && kept.get(name);
-      if (before && !before.request.equals(once.request)) return { outcome: 'other_request' };
+      if (before && !before.request.equals(once.request)) throw new Problem('idempotency_key_reused', 'used');
       let isNew = false;
       const end = (): number | undefined => {
         const record = target.kind === 'token' ? issued.get(target.tokenHash) : undefined;
