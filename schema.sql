@@ -118,6 +118,7 @@ create table client (
   updated_at timestamp with time zone not null default clock_timestamp(),
   deleted_at timestamp with time zone,
   version bigint not null default 1,
+  access_token_limit integer,
   constraint client_pkey PRIMARY KEY (client_id),
   constraint client_access_token_format_check CHECK (access_token_format = ANY (ARRAY['reference'::text, 'jwt'::text])),
   constraint client_access_token_ttl_check CHECK (access_token_ttl > 0)
@@ -149,6 +150,17 @@ create table idempotency (
   constraint idempotency_pkey PRIMARY KEY (client_id, key)
 );
 CREATE INDEX idempotency_at ON idempotency USING btree (at);
+
+create table limited_token (
+  client_id text not null,
+  token_hash bytea not null,
+  subject text not null,
+  issued_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  issued_seq bigint not null,
+  constraint limited_token_pkey PRIMARY KEY (client_id, token_hash)
+);
+CREATE INDEX limited_token_expires_at ON limited_token USING btree (expires_at);
 
 create table migration (
   version integer not null,

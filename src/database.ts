@@ -9,6 +9,7 @@ import type { Db } from './postgres/db.ts';
 import { startEmbeddedPostgres } from './postgres/embedded.ts';
 import { forgetIdempotencyKeys } from './postgres/idempotency.ts';
 import { ensureSigningKey, type KeyDeps, tendKeys } from './postgres/keys.ts';
+import { forgetLimitedTokens } from './postgres/limited-tokens.ts';
 import { migrate } from './postgres/migrate.ts';
 import { maintainPartitions } from './postgres/partitions.ts';
 
@@ -57,6 +58,7 @@ export async function prepareDatabase(
 export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger): Promise<void> {
   if (!(await maintainPartitions(db, auditKeptSeconds))) log.warn(NOT_MAINTAINED);
   await forgetIdempotencyKeys(db);
+  await forgetLimitedTokens(db);
 }
 
 /** @throws Unavailable, DecryptionError */

@@ -213,8 +213,8 @@ export function openMemory(options: MemoryOptions): Memory {
       // No `await` from here on: what is judged is what is answered. The question may have waited since `at`.
       return record.expiresAt > Math.max(at, now()) ? { record, revoked: denied.denies(record) } : undefined;
     },
-    async insert(record) {
-      await options.tokens.insert(record);
+    async insert(record, limit) {
+      await options.tokens.insert(record, limit);
       records.set(record);
       cache?.keepToken(record);
     },

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
-import { ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
+import { ACCESS_TOKEN_LIMIT_MAX, ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { parseScope } from './scope.ts';
 import { GRANT_TYPES } from './token.ts';
@@ -94,6 +94,7 @@ const METADATA = z
       .refine(fitsToken(CLAIMS_BYTES_MAX), tooLong(CLAIMS_BYTES_MAX)),
     access_token_format: z.enum(['reference', 'jwt']).default('reference'),
     access_token_ttl: z.int().min(1).max(ACCESS_TOKEN_TTL_MAX_SECONDS).optional(),
+    access_token_limit: z.int().min(1).max(ACCESS_TOKEN_LIMIT_MAX).optional(),
     introspection_max_age: z.int().min(0).max(86_400).default(0),
     disabled: z.boolean().default(false),
   })
@@ -138,6 +139,7 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
     claims: metadata.claims,
     accessTokenFormat: metadata.access_token_format,
     accessTokenTtlSeconds: metadata.access_token_ttl,
+    accessTokenLimit: metadata.access_token_limit,
     introspectionMaxAgeSeconds: metadata.introspection_max_age,
     disabled: metadata.disabled,
     registration: Object.fromEntries([...Object.entries(metadata).filter(([name]) => name in REGISTRATION), ...localized]),
@@ -156,6 +158,7 @@ export function clientMetadata(client: ClientSettings): Readonly<Record<string, 
     claims: client.claims,
     access_token_format: client.accessTokenFormat,
     ...(client.accessTokenTtlSeconds !== undefined && { access_token_ttl: client.accessTokenTtlSeconds }),
+    ...(client.accessTokenLimit !== undefined && { access_token_limit: client.accessTokenLimit }),
     introspection_max_age: client.introspectionMaxAgeSeconds,
     disabled: client.disabled,
   };

@@ -9,6 +9,8 @@ export type AuthMethod = (typeof AUTH_METHODS)[number];
 
 /** A year and a day: what a cut-off has to be remembered for. */
 export const ACCESS_TOKEN_TTL_MAX_SECONDS = 367 * 86_400;
+/** They are counted at each issue. */
+export const ACCESS_TOKEN_LIMIT_MAX = 10_000;
 export const SECRETS_MAX = 10;
 
 /** What an administrator decides about a client. */
@@ -25,6 +27,8 @@ export interface ClientSettings {
   readonly accessTokenFormat: 'reference' | 'jwt';
   /** `undefined`: the server's */
   readonly accessTokenTtlSeconds: number | undefined;
+  /** so many of its tokens are alive at a time; `undefined`: as many as it asks for */
+  readonly accessTokenLimit: number | undefined;
   readonly introspectionMaxAgeSeconds: number;
   readonly disabled: boolean;
   /** the rest of RFC 7591 §2 by its wire names, kept as it came */

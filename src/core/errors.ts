@@ -22,6 +22,16 @@ export class OAuthError extends Error {
   }
 }
 
+/** The client has as many live tokens as it may have. */
+export class TooManyTokens extends Error {
+  /** seconds until one of them expires, at least 1 */
+  readonly retryAfterSeconds: number;
+  constructor(retryAfterSeconds: number) {
+    super('the client has as many live access tokens as it may have');
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
 /** A bearer token that does not open the door, RFC 6750 §3.1. */
 export class BearerError extends Error {
   readonly code: 'invalid_request' | 'invalid_token' | 'insufficient_scope' | undefined;

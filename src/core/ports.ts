@@ -189,8 +189,13 @@ export interface FurtherSecret extends NewSecret {
 }
 
 export interface AccessTokenStore {
-  /** Resolves once the record is durable. */
-  insert(record: AccessTokenRecord): Promise<void>;
+  /**
+   * Resolves once the record is durable.
+   *
+   * @param limit so many tokens of the client may be alive, this one among them
+   * @throws TooManyTokens
+   */
+  insert(record: AccessTokenRecord, limit?: number): Promise<void>;
   /**
    * @param now epoch seconds
    * @returns `undefined` for a token that was never issued or has expired

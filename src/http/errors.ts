@@ -1,6 +1,6 @@
 /** Errors become responses here and nowhere else: RFC 6749 §5.2 at the OAuth endpoints, RFC 9457 at the management endpoints. */
 import type { Logger } from 'pino';
-import { BearerError, OAuthError, type OAuthErrorCode, Problem, type ProblemCode } from '../core/errors.ts';
+import { BearerError, OAuthError, type OAuthErrorCode, Problem, type ProblemCode, TooManyTokens } from '../core/errors.ts';
 import { Unavailable } from '../core/ports.ts';
 import { answer, json } from './answers.ts';
 
@@ -114,6 +114,10 @@ function refusalOf(error: unknown, log: Logger): Refusal {
   }
   if (error instanceof HttpError)
     return { status: error.status, code: HTTP_CODE[error.status], description: error.message, headers: error.headers };
+  if (error instanceof TooManyTokens) {
+    const headers = { 'retry-after': String(error.retryAfterSeconds) };
+    return { status: 429, code: HTTP_CODE[429], description: error.message, headers };
+  }
   if (error instanceof Unavailable) {
     log.warn({ err: error }, 'unavailable');
     const headers = { 'retry-after': RETRY_AFTER_SECONDS };

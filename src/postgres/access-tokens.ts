@@ -3,7 +3,9 @@ import type { AccessTokenRecord } from '../core/access-token.ts';
 import type { AccessTokenStore } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 import { type Announce, appendRevocation } from './changes.ts';
-import type { Db } from './db.ts';
+import { IS_CUT_OFF } from './cut-offs.ts';
+import type { Db, Queries } from './db.ts';
+import { insertWithin } from './limited-tokens.ts';
 import { isLongLived } from './partitions.ts';
 
 interface AccessTokenRow {
@@ -28,7 +30,7 @@ export function auditedToken(db: Db): AccessTokenStore['find'] {
 /** @param announce of each revocation, once it is durable */
 export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
   return {
-    insert: (record) => insert(db, record),
+    insert: (record, limit) => (limit === undefined ? insert(db, record) : insertWithin(db, limit, record, insert)),
     find: (tokenHash, now) => find(db, tokenHash, now),
     async revoke(record, by) {
       const entry = await appendRevocation(db, record, by);
@@ -38,7 +40,7 @@ export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
   };
 }
 
-async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
+async function insert(db: Queries, record: AccessTokenRecord): Promise<void> {
   await db.query({
     name: 'insert-access-token',
     text: `insert into access_token
@@ -60,12 +62,6 @@ async function insert(db: Db, record: AccessTokenRecord): Promise<void> {
     ],
   });
 }
-
-const CUTS_OFF = 'case when c.issued_before is null then c.seq > t.issued_seq else c.issued_before > t.issued_at end';
-/** Whether a cut-off has ended the token of row `t`. */
-export const IS_CUT_OFF = `(exists (select from change c where c.kind = 'client' and c.key = t.client_id and ${CUTS_OFF})
-  or exists (select from change c where c.kind = 'subject' and c.key = t.subject and ${CUTS_OFF})
-  or exists (select from change c where c.kind = 'all' and c.key = '' and ${CUTS_OFF}))`;
 
 /** Row and revocations in one statement, so from one snapshot. */
 async function find(db: Db, tokenHash: TokenHash, now: number, name = 'find-access-token'): ReturnType<AccessTokenStore['find']> {

@@ -29,6 +29,7 @@ interface ClientRow {
   readonly claims: Readonly<Record<string, unknown>>;
   readonly access_token_format: Client['accessTokenFormat'];
   readonly access_token_ttl: number | null;
+  readonly access_token_limit: number | null;
   readonly introspection_max_age: number;
   readonly disabled: boolean;
   readonly registration: Readonly<Record<string, unknown>>;
@@ -49,7 +50,7 @@ interface SecretRow {
 }
 
 const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
-  c.access_token_ttl, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
+  c.access_token_ttl, c.access_token_limit, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
   (select coalesce(json_agg(json_build_object('id', s.id, 'name', s.name, 'verifier', s.verifier, 'created_at', s.created_at,
     'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
    from client_secret s where s.client_id = c.client_id) as secrets`;
@@ -137,7 +138,7 @@ async function update(
     await tx.query({
       name: 'update-client',
       text: `update client set auth_method = $2, grant_types = $3, scope = $4, audience = $5, resources = $6, claims = $7,
-          access_token_format = $8, access_token_ttl = $9, introspection_max_age = $10, disabled = $11, registration = $12,
+          access_token_format = $8, access_token_ttl = $9, introspection_max_age = $10, disabled = $11, registration = $12, access_token_limit = $13,
           updated_at = clock_timestamp()
         where client_id = $1`,
       values: [id, ...settingValues(settings)],
@@ -215,8 +216,8 @@ export async function insertClientRow(tx: Queries, id: string, settings: ClientS
   await tx.query({
     name: 'insert-client',
     text: `insert into client (client_id, auth_method, grant_types, scope, audience, resources, claims, access_token_format,
-        access_token_ttl, introspection_max_age, disabled, registration)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+        access_token_ttl, introspection_max_age, disabled, registration, access_token_limit)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
     values: [id, ...settingValues(settings)],
   });
 }
@@ -275,6 +276,7 @@ function settingValues(settings: ClientSettings): unknown[] {
     settings.introspectionMaxAgeSeconds,
     settings.disabled,
     settings.registration,
+    settings.accessTokenLimit,
   ];
 }
 
@@ -290,6 +292,7 @@ function clientOf(row: ClientRow): Client {
     claims: row.claims,
     accessTokenFormat: row.access_token_format,
     accessTokenTtlSeconds: row.access_token_ttl ?? undefined,
+    accessTokenLimit: row.access_token_limit ?? undefined,
     introspectionMaxAgeSeconds: row.introspection_max_age,
     disabled: row.disabled,
     registration: row.registration,

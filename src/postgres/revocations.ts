@@ -3,9 +3,9 @@ import type { AccessTokenRecord } from '../core/access-token.ts';
 import { type Actor, type RevocationStore, Unavailable } from '../core/ports.ts';
 import type { TokenHash } from '../core/reference-token.ts';
 import type { Revocation, RevocationTarget } from '../core/revocations.ts';
-import { IS_CUT_OFF } from './access-tokens.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, appendRevocation, changing } from './changes.ts';
+import { IS_CUT_OFF, IS_REVOKED } from './cut-offs.ts';
 import type { Db, Queries } from './db.ts';
 import { once } from './idempotency.ts';
 
@@ -158,8 +158,7 @@ async function count(db: Db, target: RevocationTarget): Promise<number> {
       text: `select count(*) as tokens from access_token t
         where t.expires_at > clock_timestamp() and ${IS_MEANT[target.kind]} and not ${IS_CUT_OFF}
           and ($2::bigint is null or t.issued_at < to_timestamp($2))
-          and not exists (select from change c
-            where c.kind = 'token' and c.key = translate(rtrim(encode(t.token_hash, 'base64'), '='), '+/', '-_'))`,
+          and not ${IS_REVOKED}`,
       values: [target.kind === 'token' ? Buffer.from(target.tokenHash, 'base64url') : target.key, secondOf(target)],
       answerMs: COUNT_MS,
     });

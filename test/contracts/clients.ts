@@ -14,6 +14,7 @@ const EVERYTHING = {
   claims: { tenant: 'Ünï "\\"', nested: { list: [1, null, true] } },
   access_token_format: 'jwt',
   access_token_ttl: 60,
+  access_token_limit: 5,
   introspection_max_age: 30,
   disabled: true,
   client_name: 'Billing',

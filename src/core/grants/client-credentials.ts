@@ -14,6 +14,7 @@ import type { TokenDeps, TokenRequest, TokenResponse } from '../token.ts';
  * @throws OAuthError `unauthorized_client` — a public client (§4.4: confidential clients only)
  * @throws OAuthError `invalid_scope` — see {@link narrowScope}
  * @throws OAuthError `invalid_target` — see {@link audienceOf}
+ * @throws TooManyTokens — the client has a limit
  */
 export async function clientCredentials(
   { client, asOfSeq, secretId, params, resources, now }: TokenRequest,
@@ -35,7 +36,7 @@ export async function clientCredentials(
     secretId,
   };
   const accessToken = client.accessTokenFormat === 'jwt' ? await mintJwt(issued, deps) : mintReferenceToken();
-  await deps.tokens.insert({ ...issued, tokenHash: hashToken(accessToken) });
+  await deps.tokens.insert({ ...issued, tokenHash: hashToken(accessToken) }, client.accessTokenLimit);
   return { access_token: accessToken, token_type: 'Bearer', expires_in: ttlSeconds, ...(scope.length > 0 && { scope: scope.join(' ') }) };
 }
 
