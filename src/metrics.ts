@@ -7,6 +7,7 @@ import { openDistribution } from './http/distribution.ts';
 import type { Definition, Labels, Metrics, Sample } from './http/metrics.ts';
 import type { Node } from './node.ts';
 import type { Db } from './postgres/db.ts';
+import { HORIZONS } from './postgres/expiring-secrets.ts';
 
 /** Seconds: a look each 0.1 s, and a bound of 1 s by default. */
 const AGES = [0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5, 10];
@@ -98,6 +99,9 @@ export function defineNode(metrics: Metrics, node: Node, maxStalenessMs: number)
   amount('Clients in memory', 'cached_clients', ({ cachedClients }) => cachedClients);
   counter('auth_audit_comparisons_total', 'Token records in memory that were compared with PostgreSQL.', () => node.audits.comparisons);
   counter('auth_audit_mismatches_total', 'Of these, those that were not the same. An alarm.', () => by('found', node.audits.mismatches));
+  gauge('auth_client_secrets_expiring', 'Clients whose last secret ends within the time.', () =>
+    HORIZONS.map((within) => ({ labels: { within }, value: node.expiringSecrets()?.[within] ?? Number.NaN })),
+  );
   gauge('auth_feed_readers', 'Streams of the revocation feed.', () => node.feed.readers);
   counter('auth_feed_cut_off_total', 'Streams that were ended because their reader did not keep up.', () => node.feed.cutOff);
   gauge('auth_etcd_state', '1 for the state of the connection to etcd, 0 for the others.', () =>

@@ -18,6 +18,7 @@ import { accessTokenStore, auditedToken } from './postgres/access-tokens.ts';
 import { changeLog } from './postgres/changes.ts';
 import { clientAdministration, clientDirectory } from './postgres/clients.ts';
 import type { Db } from './postgres/db.ts';
+import { countExpiring, type ExpiringSecrets } from './postgres/expiring-secrets.ts';
 import { keyStore } from './postgres/keys.ts';
 import { nodeRegistry } from './postgres/nodes.ts';
 import { revocationStore } from './postgres/revocations.ts';
@@ -36,6 +37,8 @@ const TRANSACTION_MS_MAX = 4_000;
 const HEARTBEAT_MS = 15_000;
 /** How often the schedule of the signing keys is looked at: late by so much at most. */
 const TEND_KEYS_MS = 300_000;
+/** How often it is counted which secrets end soon: a look at each of them. */
+const EXPIRING_MS = 300_000;
 /** How often the times are written at which secrets were used. A process that is killed loses so much of them. */
 const USES_MS = 10_000;
 
@@ -48,6 +51,8 @@ export interface Node {
   readonly audits: AuditCounts;
   readonly state: () => NodeState;
   readonly secretUsed: SecretUses['used'];
+  /** as of some minutes ago; `undefined`: not counted yet */
+  readonly expiringSecrets: () => ExpiringSecrets | undefined;
   /** Nothing may be asked any more. */
   close(): Promise<void>;
 }
@@ -132,6 +137,16 @@ export function openNode(
   const writeUses = () =>
     uses.write().catch((error: unknown) => log.debug({ err: error }, 'when secrets were used was not written this time'));
   const writing = setInterval(() => void writeUses(), USES_MS).unref();
+  let expiring: ExpiringSecrets | undefined;
+  const countSecrets = async () => {
+    try {
+      expiring = await countExpiring(db);
+    } catch (error) {
+      log.debug({ err: error }, 'which secrets end soon was not counted this time');
+    }
+  };
+  void countSecrets();
+  const counting = setInterval(() => void countSecrets(), EXPIRING_MS).unref();
   return {
     memory,
     feed,
@@ -140,11 +155,13 @@ export function openNode(
     audits,
     state: () => ({ ...memory.numbers(), ...etcdState(shared) }),
     secretUsed: uses.used,
+    expiringSecrets: () => expiring,
     async close() {
       clearInterval(following);
       clearInterval(auditing);
       clearInterval(tending);
       clearInterval(writing);
+      clearInterval(counting);
       await memory.leave().catch((error: unknown) => log.warn({ err: error }, 'revocations will wait a while for this node'));
       shared?.close();
       await writeUses();
