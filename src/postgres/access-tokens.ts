@@ -5,6 +5,7 @@ import type { TokenHash } from '../core/reference-token.ts';
 import { type Announce, appendRevocation } from './changes.ts';
 import { IS_CUT_OFF } from './cut-offs.ts';
 import type { Db, Queries } from './db.ts';
+import { groupCommit } from './group-commit.ts';
 import { insertWithin } from './limited-tokens.ts';
 import { isLongLived } from './partitions.ts';
 
@@ -22,6 +23,9 @@ interface AccessTokenRow {
   readonly revoked: boolean;
 }
 
+/** A statement of so many takes some milliseconds. */
+const BATCHES = { itemsMax: 256, waitingMax: 2_000 };
+
 /** For looking at one in the background: named otherwise, so that it can be told from what requests ask. */
 export function auditedToken(db: Db): AccessTokenStore['find'] {
   return (tokenHash, now) => find(db, tokenHash, now, 'audit-access-token');
@@ -29,8 +33,18 @@ export function auditedToken(db: Db): AccessTokenStore['find'] {
 
 /** @param announce of each revocation, once it is durable */
 export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
+  const insertSoon = groupCommit({
+    async write(records: readonly AccessTokenRecord[]) {
+      await insert(db, records);
+      return records;
+    },
+    ...BATCHES,
+  });
   return {
-    insert: (record, limit) => (limit === undefined ? insert(db, record) : insertWithin(db, limit, record, insert)),
+    async insert(record, limit) {
+      if (limit === undefined) await insertSoon(record);
+      else await insertWithin(db, limit, record, (tx) => insert(tx, [record]));
+    },
     find: (tokenHash, now) => find(db, tokenHash, now),
     async revoke(record, by) {
       const entry = await appendRevocation(db, record, by);
@@ -40,25 +54,32 @@ export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
   };
 }
 
-async function insert(db: Queries, record: AccessTokenRecord): Promise<void> {
+/**
+ * All or none, in one statement. An array of arrays would have to be a rectangle, so what is a list in a row comes as JSON.
+ */
+async function insert(db: Queries, records: readonly AccessTokenRecord[]): Promise<void> {
   await db.query({
-    name: 'insert-access-token',
+    name: 'insert-access-tokens',
     text: `insert into access_token
         (token_hash, jti, client_id, subject, scope, audience, claims, issued_at, expires_at, issued_seq, long_lived, secret_id)
-      values ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8), to_timestamp($9), $10, $11, $12)`,
+      select token_hash, jti, client_id, subject, array(select jsonb_array_elements_text(scope)), array(select jsonb_array_elements_text(audience)),
+        claims, to_timestamp(issued_at), to_timestamp(expires_at), issued_seq, long_lived, secret_id
+      from unnest($1::bytea[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::bigint[],
+          $11::boolean[], $12::uuid[])
+        as t (token_hash, jti, client_id, subject, scope, audience, claims, issued_at, expires_at, issued_seq, long_lived, secret_id)`,
     values: [
-      Buffer.from(record.tokenHash, 'base64url'),
-      record.jti,
-      record.clientId,
-      record.subject,
-      record.scope,
-      record.audience,
-      Object.keys(record.claims).length > 0 ? record.claims : null,
-      record.issuedAt,
-      record.expiresAt,
-      record.issuedSeq,
-      isLongLived(record),
-      record.secretId,
+      records.map(({ tokenHash }) => Buffer.from(tokenHash, 'base64url')),
+      records.map(({ jti }) => jti),
+      records.map(({ clientId }) => clientId),
+      records.map(({ subject }) => subject),
+      records.map(({ scope }) => JSON.stringify(scope)),
+      records.map(({ audience }) => JSON.stringify(audience)),
+      records.map(({ claims }) => (Object.keys(claims).length > 0 ? JSON.stringify(claims) : null)),
+      records.map(({ issuedAt }) => issuedAt),
+      records.map(({ expiresAt }) => expiresAt),
+      records.map(({ issuedSeq }) => issuedSeq),
+      records.map(isLongLived),
+      records.map(({ secretId }) => secretId ?? null),
     ],
   });
 }

@@ -14,14 +14,14 @@ export async function insertWithin(
   db: Db,
   limit: number,
   record: AccessTokenRecord,
-  insert: (tx: Queries, record: AccessTokenRecord) => Promise<void>,
+  insert: (tx: Queries) => Promise<void>,
 ): Promise<void> {
   await db.transaction(async (tx) => {
     await takeTurn(tx, record.clientId);
     await deleteEnded(tx, record.clientId);
     const { live, seconds } = await countLive(tx, record.clientId);
     if (live >= limit) throw new TooManyTokens(Math.max(1, seconds));
-    await insert(tx, record);
+    await insert(tx);
     await insertLimited(tx, record);
   });
 }
