@@ -11,6 +11,7 @@ import { forgetIdempotencyKeys } from './postgres/idempotency.ts';
 import { ensureSigningKey, type KeyDeps, tendKeys } from './postgres/keys.ts';
 import { migrate } from './postgres/migrate.ts';
 import { maintainPartitions } from './postgres/partitions.ts';
+import { forgetInitialTokens } from './postgres/registration-tokens.ts';
 
 const RETRY_MS = 1_000;
 export const NOT_MAINTAINED = 'partitions could not be maintained: trying again in five minutes';
@@ -57,6 +58,7 @@ export async function prepareDatabase(
 export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger): Promise<void> {
   if (!(await maintainPartitions(db, auditKeptSeconds))) log.warn(NOT_MAINTAINED);
   await forgetIdempotencyKeys(db);
+  await forgetInitialTokens(db);
 }
 
 /** @throws Unavailable, DecryptionError */
