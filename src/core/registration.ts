@@ -1,7 +1,7 @@
 /** Dynamic registration, RFC 7591 and RFC 7592: what a client may say of itself (docs/registration.md). */
 import { holdsSecret } from './client-auth.ts';
 import { ownMetadata, parseClientMetadata } from './client-metadata.ts';
-import type { Client, ClientSettings, RegistrationAccess } from './clients.ts';
+import type { AuthMethod, Client, ClientSettings, RegistrationAccess } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { ownScopes } from './scope.ts';
 
@@ -14,7 +14,11 @@ export type RegistrationPolicy = Omit<RegistrationAccess, 'verifier'>;
 
 /** Without an initial access token. */
 export const OPEN_POLICY: RegistrationPolicy = { initialTokenId: undefined, allowedScope: undefined };
-const OPEN_GRANT_TYPES: readonly string[] = ['client_credentials'];
+
+/** Lists of their own: what this server learns to do later is not at once for whoever registers himself. */
+const SELF_GRANT_TYPES: readonly string[] = ['client_credentials'];
+/** Not `none`: nobody could tell such a client from another that knows its id, and it gets no token by client credentials (RFC 6749 §4.4). */
+const SELF_AUTH_METHODS: readonly AuthMethod[] = ['client_secret_basic', 'client_secret_post'];
 
 /** An initial access token as it is kept. */
 export interface InitialToken {
@@ -57,7 +61,7 @@ export function replacedSettings(document: Readonly<Record<string, unknown>>, cu
     fields.push(field('client_secret', 'is not the one of the client, which cannot choose it'));
   refuse(fields);
   const { authMethod, grantTypes, scope, registration } = readOwn(document);
-  const settings = { ...settingsOf(current), authMethod, grantTypes, scope, registration };
+  const settings: ClientSettings = { ...current, authMethod, grantTypes, scope, registration };
   requirePolicy(settings, current.registrationAccess ?? OPEN_POLICY, current);
   return settings;
 }
@@ -71,27 +75,14 @@ function readOwn(document: Readonly<Record<string, unknown>>): ClientSettings {
   return parseClientMetadata(ownMetadata(document));
 }
 
-function settingsOf({
-  id: _,
-  version: __,
-  createdAt: ___,
-  updatedAt: ____,
-  secrets: _____,
-  registrationAccess: ______,
-  ...settings
-}: Client): ClientSettings {
-  return settings;
-}
-
 /** @param current what it has may stay: an administrator may have given more than the policy */
-function requirePolicy(settings: ClientSettings, { initialTokenId, allowedScope }: RegistrationPolicy, current?: ClientSettings): void {
+function requirePolicy(settings: ClientSettings, { allowedScope }: RegistrationPolicy, current?: ClientSettings): void {
   const fields: FieldProblem[] = [];
-  // Nobody could tell it from another one that knows its id, and it gets no token by client credentials (RFC 6749 §4.4).
-  if (settings.authMethod === 'none' && current?.authMethod !== 'none')
-    fields.push(field('token_endpoint_auth_method', 'must not be none: a client that registers itself has a secret'));
-  const isOpen = initialTokenId === undefined;
-  if (isOpen && !settings.grantTypes.every((grant) => OPEN_GRANT_TYPES.includes(grant) || current?.grantTypes.includes(grant)))
-    fields.push(field('grant_types', 'must not have more than client_credentials'));
+  const { authMethod, grantTypes } = settings;
+  if (!SELF_AUTH_METHODS.includes(authMethod) && authMethod !== current?.authMethod)
+    fields.push(field('token_endpoint_auth_method', `must be one of ${SELF_AUTH_METHODS.join(', ')}`));
+  if (!grantTypes.every((grant) => SELF_GRANT_TYPES.includes(grant) || current?.grantTypes.includes(grant)))
+    fields.push(field('grant_types', `must not have more than ${SELF_GRANT_TYPES.join(', ')}`));
   const gained = settings.scope.filter((scope) => !current?.scope.includes(scope));
   if (ownScopes(gained).length > 0) fields.push(field('scope', 'must not have a scope of this server: auth:*'));
   else if (allowedScope && !gained.every((scope) => allowedScope.includes(scope)))

@@ -192,6 +192,18 @@ test('C08 RFC 7592 §2.1–2.3: a disabled client’s token opens nothing: 403, 
   assert.equal((await send('GET', own.path, own.access)).status, 200);
 });
 
+test('C08 RFC 7592 §2.2: twenty changes by the client while an administrator disables it: it stays disabled, and has no token', async () => {
+  const own = await registered(server, { scope: 'a' }, initial);
+  const token = await issueToken(server.url, own);
+  const change = () => send('PUT', own.path, own.access, { client_id: own.clientId, scope: 'a', disabled: false });
+  const changes = Array.from({ length: 20 }, change);
+  const disabling = send('PATCH', `/clients/${own.clientId}`, administrator, { disabled: true });
+  for (const { status } of await Promise.all(changes)) assert.ok(status === 200 || status === 403, String(status));
+  assert.equal((await disabling).body.disabled, true);
+  assert.equal((await stored(own.clientId)).disabled, true);
+  assert.equal((await postForm(`${server.url}/introspect`, { token }, server.admin)).body.active, false);
+});
+
 test('C08 a client that was given an auth: scope is changed and deleted by an administrator only', async () => {
   const own = await registered(server, { scope: 'a' }, initial);
   await send('PATCH', `/clients/${own.clientId}`, administrator, { scope: 'a auth:introspect' });
