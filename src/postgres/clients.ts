@@ -133,7 +133,7 @@ async function update(
       values: [id, ...settingValues(settings)],
     });
     // What an administrator has taken away the client does not take back.
-    if (actor.clientId !== id && String(settings.scope) !== String(current.scope)) await narrowRegistration(tx, id, settings.scope);
+    if (actor.clientId !== id && settings.scope.join(' ') !== current.scope.join(' ')) await narrowRegistration(tx, id, settings.scope);
     await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
     append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
     return findClient(tx, id);
