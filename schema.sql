@@ -178,6 +178,30 @@ create table node (
   constraint node_pkey PRIMARY KEY (node_id)
 );
 
+create table registration_access (
+  client_id text not null,
+  verifier text not null,
+  registration_token_id uuid,
+  allowed_scope text[],
+  constraint registration_access_pkey PRIMARY KEY (client_id),
+  constraint registration_access_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(client_id)
+);
+
+create table registration_token (
+  id uuid not null default gen_random_uuid(),
+  verifier text not null,
+  name text,
+  scope text[],
+  uses integer,
+  used integer not null default 0,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone not null,
+  constraint registration_token_pkey PRIMARY KEY (id),
+  constraint registration_token_verifier_key UNIQUE (verifier),
+  constraint registration_token_uses_check CHECK (uses > 0)
+);
+CREATE INDEX registration_token_expires_at ON registration_token USING btree (expires_at);
+
 create table signing_key (
   kid text not null,
   alg text not null,

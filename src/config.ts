@@ -6,6 +6,7 @@ import { createSecureContext } from 'node:tls';
 import { parseEnv } from 'node:util';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
 import type { KeyPolicy } from './core/key-schedule.ts';
+import { REGISTRATION_MODES, type RegistrationMode } from './core/registration.ts';
 import { SIGNING_ALGS } from './core/signing-key.ts';
 import { readEndpoints } from './etcd/options.ts';
 import type { EtcdConfig } from './etcd/shared.ts';
@@ -33,6 +34,7 @@ export interface Config {
   /** `strict`: every answer about a token is as of a moment after the question */
   readonly consistency: 'bounded' | 'strict';
   readonly maxStalenessMs: number;
+  readonly registration: RegistrationMode;
   readonly cacheBytes: number;
   readonly keyPolicy: KeyPolicy;
   /** 32 bytes each: the first encrypts, all decrypt. Empty: generated into the data folder */
@@ -64,6 +66,7 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['AUTH_CONSISTENCY', 'bounded'],
   ['AUTH_MAX_STALENESS_MS', '1000'],
   ['AUTH_CACHE_MB', '64'],
+  ['AUTH_REGISTRATION', 'token'],
   ['AUTH_SIGNING_ALG', 'ES256'],
   ['AUTH_KEY_ROTATION_DAYS', '90'],
   ['AUTH_KEY_ANNOUNCE_SECONDS', '86400'],
@@ -152,6 +155,9 @@ export function loadConfig(
       value === 'bounded' || value === 'strict' ? value : undefined,
     ),
     maxStalenessMs,
+    registration: read('AUTH_REGISTRATION', 'off', `one of ${REGISTRATION_MODES.join(', ')}`, (value) =>
+      REGISTRATION_MODES.find((mode) => mode === value),
+    ),
     cacheBytes: read('AUTH_CACHE_MB', 64, 'mebibytes, from 1 to 2048', (value) => parseInteger(value, 1, 2_048)) * 1024 * 1024,
     keyPolicy: {
       alg: read('AUTH_SIGNING_ALG', 'ES256', `one of ${SIGNING_ALGS.join(', ')}`, (value) => SIGNING_ALGS.find((alg) => alg === value)),

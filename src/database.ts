@@ -12,6 +12,7 @@ import { ensureSigningKey, type KeyDeps, tendKeys } from './postgres/keys.ts';
 import { forgetLimitedTokens } from './postgres/limited-tokens.ts';
 import { migrate } from './postgres/migrate.ts';
 import { maintainPartitions } from './postgres/partitions.ts';
+import { forgetInitialTokens } from './postgres/registration-tokens.ts';
 
 const RETRY_MS = 1_000;
 export const NOT_MAINTAINED = 'partitions could not be maintained: trying again in five minutes';
@@ -59,6 +60,7 @@ export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger
   if (!(await maintainPartitions(db, auditKeptSeconds))) log.warn(NOT_MAINTAINED);
   await forgetIdempotencyKeys(db);
   await forgetLimitedTokens(db);
+  await forgetInitialTokens(db);
 }
 
 /** @throws Unavailable, DecryptionError */

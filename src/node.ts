@@ -7,7 +7,7 @@ import { type Memory, openMemory } from './coherence/memory.ts';
 import type { MemoryNumbers } from './coherence/numbers.ts';
 import type { Observer } from './coherence/ports.ts';
 import type { Config } from './config.ts';
-import { type ChangeEntry, Unavailable } from './core/ports.ts';
+import { type ChangeEntry, type RegistrationStore, Unavailable } from './core/ports.ts';
 import { maintainKeys } from './database.ts';
 import { openSeal } from './etcd/seal.ts';
 import { openShared, type Shared } from './etcd/shared.ts';
@@ -21,6 +21,7 @@ import type { Db } from './postgres/db.ts';
 import { countExpiring, type ExpiringSecrets } from './postgres/expiring-secrets.ts';
 import { keyStore } from './postgres/keys.ts';
 import { nodeRegistry } from './postgres/nodes.ts';
+import { registrationStore } from './postgres/registration.ts';
 import { revocationStore } from './postgres/revocations.ts';
 import { type SecretUses, secretUses } from './postgres/secret-uses.ts';
 
@@ -45,6 +46,7 @@ const USES_MS = 10_000;
 export interface Node {
   readonly memory: Memory;
   readonly feed: Feed;
+  readonly registrations: RegistrationStore;
   /** `undefined`: there is no etcd */
   readonly shared: Shared | undefined;
   readonly numbers: () => MemoryNumbers;
@@ -150,6 +152,8 @@ export function openNode(
   return {
     memory,
     feed,
+    // What only adds ends nothing, so memory has no part in it.
+    registrations: registrationStore(db, announce),
     shared,
     numbers: memory.numbers,
     audits,

@@ -10,12 +10,14 @@ import { auditItem } from './http/audit.ts';
 import { Denials } from './http/denials.ts';
 import { openMetrics } from './http/metrics.ts';
 import { listen } from './http/node-listener.ts';
+import { RegistrationLimit } from './http/registration-limit.ts';
 import { FailureThrottle } from './http/throttle.ts';
 import { defineDenials, defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
 import { auditLog, tellAudit } from './postgres/audit.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
+import { initialTokenStore } from './postgres/registration-tokens.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
@@ -127,13 +129,19 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, { memory, feed, state, secretUsed }: Node, db: Db, log: Logger): HttpDeps {
+function httpDeps(config: Config, { memory, feed, state, secretUsed, registrations }: Node, db: Db, log: Logger): HttpDeps {
   const audit = auditLog(db);
   return {
     clients: memory.clients,
     clientRecords: memory.clientRecords,
     tokens: memory.tokens,
     administration: memory.administration,
+    registration: {
+      mode: config.registration,
+      clients: registrations,
+      initialTokens: initialTokenStore(db),
+      limit: new RegistrationLimit(),
+    },
     revocations: memory.revocations,
     feed,
     audit,

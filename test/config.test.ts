@@ -73,6 +73,7 @@ test('nothing has to be set', () => {
     cacheBytes: 64 * 1024 * 1024,
     consistency: 'bounded',
     maxStalenessMs: 1_000,
+    registration: 'off',
     tls: undefined,
     trustedProxies: undefined,
   });
@@ -89,6 +90,7 @@ const BAD: readonly [name: string, ...values: readonly string[]][] = [
   ['AUTH_MAX_STALENESS_MS', '0', '299', '60001', '1s', '1e3', '-1000'],
   ['AUTH_KEY_ROTATION_DAYS', '-1', '3651', '0.5', 'never'],
   ['AUTH_KEY_ANNOUNCE_SECONDS', '0', '3', '2592001', '1d'],
+  ['AUTH_REGISTRATION', 'true', 'Open', 'on'],
   ['AUTH_CACHE_MB', '0', '2049', '64MB', '0.5'],
   ['AUTH_PORT', '0', '65536', '-1', '80.5', '0x50', ' 80', '8080 ', 'http', '٨٠'],
   ['AUTH_ISSUER', 'auth.example.com', 'http://auth.example.com', 'https://a.example/', 'https://a.example?x', 'https://a.example/#x'],
@@ -182,6 +184,7 @@ const GOOD: readonly [environment: Environment, expected: Partial<Config>][] = [
     { auditKeptSeconds: 90 * 86_400, isAuditLogged: true },
   ],
   [{ AUTH_AUDIT_DAYS: '0' }, { auditKeptSeconds: Number.POSITIVE_INFINITY }],
+  [{ AUTH_REGISTRATION: 'open' }, { registration: 'open' }],
   [{ AUTH_DATA_DIR: '/var/lib/auth' }, { dataDir: '/var/lib/auth' }],
   [{ AUTH_DATA_DIR: '../x' }, { dataDir: join(NOWHERE, '../x') }],
   [{ ETCD_ENDPOINTS: 'a:1, https://b:2' }, { etcd: { ...ETCD, endpoints: ['a:1', 'https://b:2'] } }],

@@ -96,7 +96,7 @@ function unreachable(error: unknown, { url, timeoutMs }: Target, { method, path 
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = errorCode(cause);
   const isCertificate = CERTIFICATE.test(code);
-  const isWrite = method !== 'GET' && /^\/(clients|revocations|keys)/.test(path);
+  const isWrite = method !== 'GET' && /^\/(clients|revocations|keys|registration-tokens)/.test(path);
   const doubt = isWrite && !isCertificate && !NOT_SENT.test(code) ? '; it may have been done all the same: look before you try again' : '';
   if (code === 'TimeoutError') return new CommandError(EXIT.unavailable, `no answer from ${url} within ${timeoutMs / 1000} s${doubt}`);
   const reason = code === 'Error' && cause instanceof Error ? cause.message : code;

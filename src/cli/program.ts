@@ -5,6 +5,7 @@ import { addAuditCommand } from './audit-command.ts';
 import { addClientCommands } from './client-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
 import { addKeysCommands } from './keys-command.ts';
+import { addRegistrationTokenCommands } from './registration-token-command.ts';
 import { addRevocationCommands } from './revocations-command.ts';
 import { addTokenCommands } from './token-command.ts';
 
@@ -85,6 +86,7 @@ export function buildProgram(): Command {
   addTokenCommands(program);
   addRevocationCommands(program);
   addKeysCommands(program);
+  addRegistrationTokenCommands(program);
   addAuditCommand(program);
   return program;
 }

@@ -17,11 +17,8 @@ export interface FreshnessOptions extends Clocks {
   readonly observer: Pick<Observer, 'proved' | 'proofFailed'>;
 }
 
-/**
- * So long a question waits; a look itself may take longer, after a long absence above all, and goes on. What the answer needs of PostgreSQL
- * afterwards may take a second, and within two an outage is to be said.
- */
-const PATIENCE_MS = 900;
+/** So long a question waits; a look itself may take longer, after a long absence above all, and goes on. */
+const PATIENCE_MS = 1_500;
 
 export class Freshness {
   readonly #options: FreshnessOptions;

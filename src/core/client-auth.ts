@@ -1,6 +1,6 @@
 /** Client authentication at the token, revocation and introspection endpoints, RFC 6749 §2.3. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { type AuthMethod, CLIENT_ID_PATTERN, hasEnded } from './clients.ts';
+import { type AuthMethod, CLIENT_ID_PATTERN, type Client, hasEnded } from './clients.ts';
 import { OAuthError } from './errors.ts';
 import type { ClientDirectory, KnownClient } from './ports.ts';
 
@@ -55,8 +55,13 @@ export async function authenticateClient(credentials: ClientCredentials, now: nu
   return { ...known, secretId };
 }
 
+/** Whether this is one of the client's secrets, in constant time. @param now epoch seconds */
+export function holdsSecret(client: Client, secret: string, now: number): boolean {
+  return provenSecret([secret], { client }, now) !== undefined;
+}
+
 /** @returns the id of the secret that one of these is */
-function provenSecret(presented: readonly string[], known: KnownClient | undefined, now: number): string | undefined {
+function provenSecret(presented: readonly string[], known: Pick<KnownClient, 'client'> | undefined, now: number): string | undefined {
   const live = known?.client.secrets.filter((secret) => !hasEnded(secret, now)) ?? [];
   const verifiers =
     live.length > 0 ? live.map(({ id, verifier }) => [id, Buffer.from(verifier.slice('sha256:'.length), 'base64url')] as const) : [NOBODY];

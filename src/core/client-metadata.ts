@@ -146,6 +146,15 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
   };
 }
 
+/** What a client may set for itself: RFC 7591 §2. Our own members are an administrator's to decide: one of them puts a client into others' audience. */
+const SELF_SET = [...Object.keys(REGISTRATION), 'token_endpoint_auth_method', 'grant_types', 'scope'];
+
+/** RFC 7591 §2: members that are not understood are ignored, and so are those that are not the client's to set; null is as good as absent (RFC 7592 §2.2). */
+export function ownMetadata(document: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const isOwn = ([name, value]: [string, unknown]) => value !== null && (SELF_SET.includes(name) || LOCALIZED.test(name));
+  return Object.fromEntries(Object.entries(document).filter(isOwn));
+}
+
 /** The settings by their wire names; what {@link parseClientMetadata} reads back without loss. */
 export function clientMetadata(client: ClientSettings): Readonly<Record<string, unknown>> {
   return {

@@ -57,6 +57,18 @@ export interface Client extends ClientSettings {
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly secrets: readonly ClientSecret[];
+  /** of one that registered itself */
+  readonly registrationAccess?: RegistrationAccess;
+}
+
+/** By what a client manages its own record (RFC 7592), and how far. */
+export interface RegistrationAccess {
+  /** see {@link ClientSecret.verifier}; of its registration access token */
+  readonly verifier: string;
+  /** of the initial access token; `undefined`: none was needed */
+  readonly initialTokenId: string | undefined;
+  /** what it may ask for; `undefined`: any scope but `auth:*` */
+  readonly allowedScope: readonly string[] | undefined;
 }
 
 /**

@@ -55,6 +55,7 @@ export type ProblemCode =
   | 'invalid_request'
   | 'invalid_client_metadata'
   | 'invalid_redirect_uri'
+  | 'unapproved_software_statement'
   | 'not_found'
   | 'conflict'
   | 'cursor_gone'

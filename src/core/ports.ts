@@ -1,8 +1,9 @@
 /** Everything that the core needs from outside, on one page. Adapters throw {@link Unavailable} for an outage, never an invented answer. */
 import type { AccessTokenRecord } from './access-token.ts';
-import type { Client, ClientSecret, ClientSettings } from './clients.ts';
+import type { Client, ClientSecret, ClientSettings, RegistrationAccess } from './clients.ts';
 import type { KeyRecord, PlannedKey, Rotation } from './key-schedule.ts';
 import type { TokenHash } from './reference-token.ts';
+import type { InitialToken } from './registration.ts';
 import type { Revocation, RevocationPage, RevocationTarget } from './revocations.ts';
 import type { SigningKey } from './signing-key.ts';
 
@@ -150,6 +151,35 @@ export interface NewSecret {
   /** see {@link ClientSecret.verifier} */
   readonly verifier: string;
   readonly expiresAt: Date | undefined;
+}
+
+/** A client that registers itself. */
+export interface NewRegistration {
+  readonly id: string;
+  readonly settings: ClientSettings;
+  readonly secret: NewSecret;
+  readonly access: RegistrationAccess;
+}
+
+export interface RegistrationStore {
+  /**
+   * One transaction with its change-log and audit rows and the use of the initial access token, or nothing.
+   *
+   * @returns `undefined`: that token has ended, or all its uses are spent
+   */
+  register(registration: NewRegistration, origin: Origin): Promise<Client | undefined>;
+}
+
+/** Initial access tokens. Each change is one transaction with its audit row, or nothing. */
+export interface InitialTokenStore {
+  /** @returns `undefined` for one that is not there, has ended, or is spent */
+  find(verifier: string): Promise<InitialToken | undefined>;
+  /** in the order of their ids, after `after` */
+  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<readonly InitialToken[]>;
+  /** @param verifier see {@link ClientSecret.verifier} */
+  insert(token: Pick<InitialToken, 'name' | 'scope' | 'uses' | 'expiresAt'>, verifier: string, actor: Actor): Promise<InitialToken>;
+  /** @returns `false` when there is no such token */
+  delete(id: string, actor: Actor): Promise<boolean>;
 }
 
 /** What an `Idempotency-Key` stands for. Kept for a day. */

@@ -27,6 +27,8 @@ import { jwks } from './jwks.ts';
 import { keyRoutes } from './keys.ts';
 import { metadata } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
+import { type RegistrationDeps, registrationRoutes } from './registration.ts';
+import { initialTokenRoutes } from './registration-tokens.ts';
 import { requestIdOf } from './request-id.ts';
 import { revocationRoutes } from './revocations.ts';
 import { revokeEndpoint } from './revoke.ts';
@@ -45,6 +47,7 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly ready: () => Promise<void>;
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
+  readonly registration: RegistrationDeps;
   readonly revocations: RevocationStore;
   readonly feed: Feed;
   readonly keyAdministration: Pick<KeyStore, 'rotate'>;
@@ -79,6 +82,8 @@ export interface Route {
   readonly path: string;
   readonly style: ErrorStyle;
   readonly answer: (call: Call, deps: HttpDeps) => Response | Promise<Response>;
+  /** `false`: as configured, there is nothing at this path */
+  readonly isOffered?: (deps: HttpDeps) => boolean;
 }
 
 /** One that answers before the start is done, too, and when no store does. */
@@ -97,6 +102,8 @@ export const ROUTES: readonly Route[] = [
   ...keyRoutes,
   ...auditRoutes,
   ...clientSecretRoutes,
+  ...registrationRoutes,
+  ...initialTokenRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';
@@ -147,9 +154,12 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
   for (const path of new Set(routes.map((route) => route.path))) {
     const here = routes.flatMap(({ route, path: its }) => (its === path ? [route] : []));
     const allow = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
-    app.all(path, () => refuse(new HttpError(405, 'this method is not allowed here', { allow }), here[0]?.style));
+    app.all(path, () => {
+      const isThere = here.some((route) => 'answerAlways' in route || isOffered(route, deps()));
+      return refuse(isThere ? new HttpError(405, 'this method is not allowed here', { allow }) : nothingHere(), here[0]?.style);
+    });
   }
-  app.notFound(() => refuse(new HttpError(404, 'there is nothing at this path')));
+  app.notFound(() => refuse(nothingHere()));
   app.onError((error) => refuse(error));
   return app;
 }
@@ -160,9 +170,18 @@ function respond(
   deps: HttpDeps | undefined,
 ): Response | Promise<Response> {
   if (!deps) throw new Unavailable('the start is not done', { reason: 'not_started' });
+  if (!isOffered(route, deps)) throw nothingHere();
   const address = sourceAddress(request as ServerRequest, deps.trustedProxies);
   const call = { request, authorization: request.headers.get('authorization'), address, now: deps.clock(), ...rest };
   return route.style === 'management' ? manage(route, call, deps) : route.answer(call, deps);
+}
+
+function isOffered({ isOffered: asConfigured }: Route, deps: HttpDeps | undefined): boolean {
+  return !deps || (asConfigured?.(deps) ?? true);
+}
+
+function nothingHere(): HttpError {
+  return new HttpError(404, 'there is nothing at this path');
 }
 
 /** What is refused for want of authority is told to the audit. */

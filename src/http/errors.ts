@@ -34,6 +34,7 @@ const PROBLEM_STATUS: Record<ProblemCode, number> = {
   invalid_request: 400,
   invalid_client_metadata: 400,
   invalid_redirect_uri: 400,
+  unapproved_software_statement: 400,
   insufficient_scope: 403,
   not_found: 404,
   conflict: 409,

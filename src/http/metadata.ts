@@ -4,10 +4,14 @@ import { json } from './answers.ts';
 import type { Call, HttpDeps } from './app.ts';
 
 /** `GET /.well-known/oauth-authorization-server`, RFC 8414 §3. */
-export async function metadata({ now }: Call, { issuer, signingKeys, keyAnnounceSeconds }: HttpDeps): Promise<Response> {
+export async function metadata({ now }: Call, { issuer, signingKeys, keyAnnounceSeconds, registration }: HttpDeps): Promise<Response> {
   const keys = await signingKeys.schedule();
   const [signing] = keys;
   if (!signing) throw new Error('there is no signing key');
   const maxAge = metadataMaxAgeSeconds(keys, keyAnnounceSeconds, now * 1000);
-  return json(authorizationServerMetadata(issuer, signing.alg), 200, { 'cache-control': `public, max-age=${maxAge}` });
+  const metadata = {
+    ...authorizationServerMetadata(issuer, signing.alg),
+    ...(registration.mode !== 'off' && { registration_endpoint: `${issuer}/register` }),
+  };
+  return json(metadata, 200, { 'cache-control': `public, max-age=${maxAge}` });
 }

@@ -11,6 +11,8 @@ export type AuditAction =
   | 'keys.create'
   | 'keys.move'
   | 'keys.end'
+  | 'registration_token.create'
+  | 'registration_token.delete'
   | 'revocation.add'
   | 'token.revoke';
 

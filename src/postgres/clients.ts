@@ -36,6 +36,11 @@ interface ClientRow {
   readonly created_at: Date;
   readonly updated_at: Date;
   readonly secrets: readonly SecretRow[];
+  readonly registration_access: {
+    readonly verifier: string;
+    readonly registration_token_id: string | null;
+    readonly allowed_scope: readonly string[] | null;
+  } | null;
   readonly last_seq: number;
 }
 
@@ -53,7 +58,9 @@ const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.
   c.access_token_ttl, c.access_token_limit, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
   (select coalesce(json_agg(json_build_object('id', s.id, 'name', s.name, 'verifier', s.verifier, 'created_at', s.created_at,
     'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
-   from client_secret s where s.client_id = c.client_id) as secrets`;
+   from client_secret s where s.client_id = c.client_id) as secrets,
+  (select json_build_object('verifier', r.verifier, 'registration_token_id', r.registration_token_id, 'allowed_scope', r.allowed_scope)
+   from registration_access r where r.client_id = c.client_id) as registration_access`;
 
 /** Record, secrets and position in the change log from one statement, so from one snapshot. */
 export function clientDirectory(db: Db): ClientDirectory {
@@ -114,7 +121,7 @@ async function insert(
         if (secret) await insertSecret(tx, id, secret);
         await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
         append(await appendChange(tx, 'client_record', id));
-        made = await find(tx, id);
+        made = await findClient(tx, id);
         return made && keptClient(made);
       }),
     );
@@ -143,9 +150,11 @@ async function update(
         where client_id = $1`,
       values: [id, ...settingValues(settings)],
     });
+    // What an administrator has taken away the client does not take back.
+    if (actor.clientId !== id && settings.scope.join(' ') !== current.scope.join(' ')) await narrowRegistration(tx, id, settings.scope);
     await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
     append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
-    return find(tx, id);
+    return findClient(tx, id);
   });
 }
 
@@ -155,6 +164,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
     if (!current) return false;
     check(current);
     await tx.query({ name: 'delete-client-secrets', text: 'delete from client_secret where client_id = $1', values: [id] });
+    await tx.query({ name: 'delete-registration-access', text: 'delete from registration_access where client_id = $1', values: [id] });
     await tx.query({
       name: 'delete-client',
       text: 'update client set deleted_at = clock_timestamp(), disabled = true where client_id = $1',
@@ -187,7 +197,7 @@ async function addSecret(
       const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
       await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
       append(await appendChange(tx, 'client_record', id));
-      made = (await find(tx, id))?.secrets.find((added) => added.id === secretId);
+      made = (await findClient(tx, id))?.secrets.find((added) => added.id === secretId);
       return made && keptSecret(made);
     });
   });
@@ -248,13 +258,21 @@ async function shortenSecrets(tx: Queries, clientId: string, expiresAt: Date): P
   });
 }
 
+async function narrowRegistration(tx: Queries, clientId: string, scope: readonly string[]): Promise<void> {
+  await tx.query({
+    name: 'narrow-registration',
+    text: 'update registration_access set allowed_scope = $2 where client_id = $1',
+    values: [clientId, scope],
+  });
+}
+
 /** The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for. */
 async function lock(tx: Queries, id: string): Promise<Client | undefined> {
   await tx.query({ name: 'lock-client', text: 'select from client where client_id = $1 for update', values: [id] });
-  return find(tx, id);
+  return findClient(tx, id);
 }
 
-async function find(tx: Queries, id: string): Promise<Client | undefined> {
+export async function findClient(tx: Queries, id: string): Promise<Client | undefined> {
   const [row] = await tx.query<ClientRow>({
     name: 'find-client-in-transaction',
     text: `select ${CLIENT_COLUMNS} from client c where c.client_id = $1 and c.deleted_at is null`,
@@ -306,5 +324,12 @@ function clientOf(row: ClientRow): Client {
       expiresAt: secret.expires_at === null ? undefined : new Date(secret.expires_at),
       lastUsedAt: secret.last_used_at === null ? undefined : new Date(secret.last_used_at),
     })),
+    ...(row.registration_access && {
+      registrationAccess: {
+        verifier: row.registration_access.verifier,
+        initialTokenId: row.registration_access.registration_token_id ?? undefined,
+        allowedScope: row.registration_access.allowed_scope ?? undefined,
+      },
+    }),
   };
 }

@@ -178,11 +178,11 @@ test('who observes hears how old each proof had become, and of failures; to who 
   assert.deepEqual([ages.length, failures], [2, 2]);
 });
 
-test('a question waits for 0.9 s, whatever the look takes; the look goes on, and its proof counts', async () => {
+test('a question waits for a second and a half, whatever the look takes; the look goes on, and its proof counts', async () => {
   for (const ask of ['prove', 'ensure'] as const) {
     const { freshness, probe, slept, wake } = scene();
     const refused = assert.rejects(freshness[ask](), { reason: 'not_fresh' });
-    assert.deepEqual(slept, [900]);
+    assert.deepEqual(slept, [1_500]);
     wake[0]?.();
     await refused;
     probe(0).answer();
