@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { encryptionKey, type Hold, holdDataFolder, pendingAdminSecret, settleAdminSecret } from './data-folder.ts';
 import { type Administrator, ensureAdministrator } from './postgres/administrator.ts';
+import { forgetAssertions } from './postgres/assertions.ts';
 import { connectionOf, ensureDatabase } from './postgres/connect.ts';
 import type { Db } from './postgres/db.ts';
 import { startEmbeddedPostgres } from './postgres/embedded.ts';
@@ -57,6 +58,7 @@ export async function prepareDatabase(
 export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger): Promise<void> {
   if (!(await maintainPartitions(db, auditKeptSeconds))) log.warn(NOT_MAINTAINED);
   await forgetIdempotencyKeys(db);
+  await forgetAssertions(db);
 }
 
 /** @throws Unavailable, DecryptionError */
