@@ -2,7 +2,7 @@
  * One fetch of a client's `jwks_uri`. Whoever registers a client says where this server connects to, so everything about it has a limit: where, how long, how
  * much, and nothing is followed (RFC 9700 §4.11 has the redirects, the attacks are those of server-side request forgery).
  */
-import { lookup as resolve } from 'node:dns';
+import { type LookupAddress, lookup as resolve } from 'node:dns';
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
@@ -55,7 +55,7 @@ function get(url: URL, internal: 'refuse' | 'allow'): Promise<Got> {
       // Whatever the environment says: who can answer here becomes the client.
       rejectUnauthorized: true,
       signal: AbortSignal.timeout(FETCH_MS),
-      ...(internal === 'refuse' && { lookup: lookUpPublic }),
+      lookup: internal === 'refuse' ? lookUpPublic : lookUp,
     };
     const onResponse = (response: IncomingMessage) => {
       read(response).then(fulfil, (error: unknown) => {
@@ -89,13 +89,27 @@ async function read(response: IncomingMessage): Promise<Got> {
  * refuses them all.
  */
 export const lookUpPublic: LookupFunction = (hostname, options, callback) => {
-  resolve(hostname, { ...options, all: true }, (error, addresses) => {
+  lookUp(hostname, { ...options, all: true }, (error, found) => {
     if (error) return callback(error, '');
+    const addresses = found as LookupAddress[];
     const [first] = addresses;
     if (!first || addresses.some(({ address }) => !isPublicAddress(address)))
-      return callback(new KeySetError('resolves to an internal address') as NodeJS.ErrnoException, '');
+      return callback(new KeySetError('resolves to an internal address'), '');
     if (options.all) callback(null, addresses);
     else callback(null, first.address, first.family);
+  });
+};
+
+/** A resolver that does not answer goes on after the time is over, in one of the few threads by which PostgreSQL is found, too. */
+const LOOK_UPS_MAX = 8;
+let lookUps = 0;
+
+const lookUp: LookupFunction = (hostname, options, callback) => {
+  if (lookUps >= LOOK_UPS_MAX) return callback(new KeySetError('too many names are being resolved'), '');
+  lookUps++;
+  resolve(hostname, options, (error, ...found) => {
+    lookUps--;
+    callback(error, ...found);
   });
 };
 

@@ -100,19 +100,23 @@ async function keysOf(client: Client, alg: AssertionAlg, kid: string | undefined
   return typeof uri === 'string' ? keysAt(uri, kid) : registeredKeys(jwks);
 }
 
-/** Records in memory are the same objects for many requests. */
-const READ = new WeakMap<object, readonly ClientKey[]>();
+/** By what they were read from: a refusal reads the record anew, and must not take longer for that than it does for an unknown client. */
+const READ = new Map<string, readonly ClientKey[]>();
+const READ_MAX = 1_000;
 
 function registeredKeys(jwks: unknown): readonly ClientKey[] {
   if (typeof jwks !== 'object' || jwks === null) return [];
-  const before = READ.get(jwks);
+  const source = createHash('sha256').update(JSON.stringify(jwks)).digest('base64url');
+  const before = READ.get(source);
   if (before) return before;
   const { keys } = jwks as { readonly keys: readonly Jwk[] };
   const read = keys
     .filter((jwk) => !isForEncryption(jwk))
     .map(readClientKey)
     .filter(isUsable);
-  READ.set(jwks, read);
+  const oldest = READ.keys().next();
+  if (READ.size >= READ_MAX && !oldest.done) READ.delete(oldest.value);
+  READ.set(source, read);
   return read;
 }
 
