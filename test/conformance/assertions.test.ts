@@ -142,6 +142,20 @@ test('A10 RFC 7523bis: aud is the issuer; the URL of the token endpoint and of t
   );
 });
 
+test('A10 RFC 7523 §3: an issuer with a path is an audience with its path', async () => {
+  const tenant = await openServer({ AUTH_ISSUER: 'https://auth.example.com/tenant' });
+  try {
+    const id = await createKeyClient(tenant, key);
+    const ask = async (aud: string) =>
+      (await postForm(`${tenant.url}/introspect`, presented(await assertion(id, aud, key), { token: 'x' }))).status;
+    for (const path of ['', '/token', '/introspect']) assert.equal(await ask(`https://auth.example.com/tenant${path}`), 200, path);
+    for (const aud of ['https://auth.example.com', 'https://auth.example.com/introspect', `${tenant.url}/introspect`])
+      assert.equal(await ask(aud), 401, aud);
+  } finally {
+    await tenant.stop();
+  }
+});
+
 test('A10 RFC 7523bis: typ absent, JWT or client-authentication+jwt, which is for the issuer only; no other kind of JWT', async () => {
   for (const typ of [undefined, 'JWT', 'jwt', 'application/jwt', 'client-authentication+jwt', 'application/client-authentication+jwt']) {
     assert.equal((await send('/token', await made({ header: { typ } }))).status, 200, typ);

@@ -146,6 +146,22 @@ test('D06 without the keys nobody is refused, and nothing is written: 503 with R
   assert.deepEqual(await database.query('select 1 from client_assertion'), []);
 });
 
+test('D04 a client that is disabled while its keys are being fetched, or its use is written, is refused', async (t) => {
+  const { first, issuer, admin, send } = await nodes(t, 1, INTERNAL);
+  const administrator = await issueToken(first.url, admin);
+  const key = keyPair();
+  let release = (): void => undefined;
+  const { uri, asked } = await keyServer(t, (_, response) => {
+    release = () => response.writeHead(200, JSON_TYPE).end(setOf(key));
+  });
+  const id = await createKeyClient(first, key, { jwks_uri: uri });
+  const answer = send(0, await assertion(id, issuer, key));
+  await until(() => asked() === 1, 2_000);
+  assert.equal((await sendJson('PATCH', `${first.url}/clients/${id}`, administrator, { disabled: true })).status, 200);
+  release();
+  assert.equal((await answer).status, 401);
+});
+
 test('D06 a server of keys that goes down: those in memory go on', async (t) => {
   const { first, issuer, send } = await nodes(t, 1, INTERNAL);
   const key = keyPair();
