@@ -148,7 +148,7 @@ function httpDeps(config: Config, { memory, feed, state, secretUsed }: Node, db:
     clientKeysAt: openKeySets({
       fetch: (uri) => fetchKeySet(uri, config.jwksUriInternal),
       monotonic: () => performance.now(),
-      onFailure: (uri, error) => log.warn({ host: new URL(uri).host, reason: error.message }, 'the keys of a client cannot be fetched'),
+      onFailure: (uri, error) => log.warn({ host: new URL(uri).host, err: error }, 'the keys of a client cannot be fetched'),
     }),
     spendAssertion: spendAssertion(db),
     throttle: new FailureThrottle(),

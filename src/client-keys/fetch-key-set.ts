@@ -9,8 +9,8 @@ import { isIP, type LookupFunction } from 'node:net';
 import { type ClientKey, isForEncryption, isUsable, type Jwk, KEYS_MAX, readClientKey } from '../core/client-keys.ts';
 import { isPublicAddress } from './public-address.ts';
 
-/** Resolving, connecting and reading together. With the statements of a request it stays below what a caller waits for. */
-const FETCH_MS = 2_000;
+/** Resolving, connecting and reading together: an outage is to be said within two seconds. */
+const FETCH_MS = 1_500;
 const BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 8 * 1024;
 /** How long keys are kept: what `Cache-Control` says, within these. */
