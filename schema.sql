@@ -127,6 +127,14 @@ CREATE INDEX client_disabled ON client USING btree (disabled, client_id) WHERE (
 CREATE INDEX client_search ON client USING gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}'::integer[])) WITH (fastupdate=off) WHERE (deleted_at IS NULL);
 CREATE TRIGGER client_changed BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION client_changed();
 
+create table client_assertion (
+  client_id text not null,
+  jti_hash bytea not null,
+  ends_at timestamp with time zone not null,
+  constraint client_assertion_pkey PRIMARY KEY (client_id, jti_hash)
+);
+CREATE INDEX client_assertion_ends_at ON client_assertion USING btree (ends_at);
+
 create table client_secret (
   id uuid not null default gen_random_uuid(),
   client_id text not null,

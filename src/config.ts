@@ -42,6 +42,8 @@ export interface Config {
   readonly adminClientId: string;
   readonly adminClientSecret: string | undefined;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** whether a client's `jwks_uri` may lie on this machine or in its network */
+  readonly jwksUriInternal: 'refuse' | 'allow';
   /** peers whose `X-Forwarded-For` is believed */
   readonly trustedProxies: BlockList | undefined;
 }
@@ -77,6 +79,7 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['AUTH_TLS_KEY', 'AUTH_TLS_KEY_FILE=/etc/auth/tls.key'],
   ['AUTH_TRUSTED_PROXIES', '10.0.0.0/8,192.168.1.10'],
   ['AUTH_INSECURE_HTTP', 'true'],
+  ['AUTH_JWKS_URI_INTERNAL', 'refuse'],
 ]);
 
 /** What Kubernetes puts into every pod beside a Service called `auth`. */
@@ -176,6 +179,9 @@ export function loadConfig(
     ),
     tls,
     trustedProxies,
+    jwksUriInternal: read('AUTH_JWKS_URI_INTERNAL', 'refuse', 'refuse or allow', (value) =>
+      value === 'refuse' || value === 'allow' ? value : undefined,
+    ),
   });
   if (problems.length > 0) throw new ConfigError(problems);
   return { config, warnings };

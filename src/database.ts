@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { encryptionKey, type Hold, holdDataFolder, pendingAdminSecret, settleAdminSecret } from './data-folder.ts';
 import { type Administrator, ensureAdministrator } from './postgres/administrator.ts';
+import { forgetAssertions } from './postgres/assertions.ts';
 import { connectionOf, ensureDatabase } from './postgres/connect.ts';
 import type { Db } from './postgres/db.ts';
 import { startEmbeddedPostgres } from './postgres/embedded.ts';
@@ -61,6 +62,7 @@ export async function maintain(db: Db, { auditKeptSeconds }: Config, log: Logger
   await forgetIdempotencyKeys(db);
   await forgetLimitedTokens(db);
   await forgetInitialTokens(db);
+  await forgetAssertions(db);
 }
 
 /** @throws Unavailable, DecryptionError */

@@ -1,5 +1,7 @@
 /** The composition root: configuration → adapters → core → listener. Start, drain, stop. */
 import type { Logger } from 'pino';
+import { fetchKeySet } from './client-keys/fetch-key-set.ts';
+import { openKeySets } from './client-keys/key-sets.ts';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
@@ -15,6 +17,7 @@ import { FailureThrottle } from './http/throttle.ts';
 import { defineDenials, defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
+import { spendAssertion } from './postgres/assertions.ts';
 import { auditLog, tellAudit } from './postgres/audit.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
 import { initialTokenStore } from './postgres/registration-tokens.ts';
@@ -151,6 +154,12 @@ function httpDeps(config: Config, { memory, feed, state, secretUsed, registratio
     accessTokenTtlSeconds: config.accessTokenTtlSeconds,
     keyAdministration: memory.keyAdministration,
     keyAnnounceSeconds: config.keyPolicy.announceSeconds,
+    clientKeysAt: openKeySets({
+      fetch: (uri) => fetchKeySet(uri, config.jwksUriInternal),
+      monotonic: () => performance.now(),
+      onFailure: (uri, error) => log.warn({ host: new URL(uri).host, err: error }, 'the keys of a client cannot be fetched'),
+    }),
+    spendAssertion: spendAssertion(db),
     throttle: new FailureThrottle(),
     secretUsed,
     trustedProxies: config.trustedProxies,

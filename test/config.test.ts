@@ -76,6 +76,7 @@ test('nothing has to be set', () => {
     registration: 'off',
     tls: undefined,
     trustedProxies: undefined,
+    jwksUriInternal: 'refuse',
   });
   assert.deepEqual(loadConfig({}, NOWHERE).warnings, []);
   assert.ok(Object.isFrozen(load({})));
@@ -118,6 +119,7 @@ const BAD: readonly [name: string, ...values: readonly string[]][] = [
   ['AUTH_ADMIN_CLIENT_SECRET', 's'.repeat(31), `${SECRET} `, `${SECRET}é`, 's'.repeat(1025), `${SECRET}\n${SECRET}`],
   ['AUTH_TRUSTED_PROXIES', 'x', '10.0.0.0/33', '10.0.0.0/', '::1/129', '10.0.0.1,', 'localhost', '10.0.0.0/-1'],
   ['AUTH_INSECURE_HTTP', '1', 'yes', 'TRUE', ' true'],
+  ['AUTH_JWKS_URI_INTERNAL', 'true', 'Allow', 'deny'],
   ['ETCD_ENDPOINTS', 'http://', 'a b', 'ftp://a:1', 'http://u:p@a:2379', 'http://a:2379/x', 'a:2379,', ','],
   ['ETCD_PREFIX', 'auth', '/auth', 'a b/', '/ä/'],
   ['ETCD_CA', 'x', PRIVATE_KEY],
@@ -173,6 +175,7 @@ const GOOD: readonly [environment: Environment, expected: Partial<Config>][] = [
   [{ AUTH_HOST: '::1' }, { host: '::1' }],
   [{ AUTH_HOST: '127.1.2.3' }, { host: '127.1.2.3' }],
   [{ AUTH_HOST: '0.0.0.0', AUTH_INSECURE_HTTP: 'true' }, { host: '0.0.0.0' }],
+  [{ AUTH_JWKS_URI_INTERNAL: 'allow' }, { jwksUriInternal: 'allow' }],
   [{ AUTH_HOST: '0.0.0.0', AUTH_TLS_CERT: CERT, AUTH_TLS_KEY: PRIVATE_KEY }, { issuer: 'https://localhost:8080' }],
   [{ AUTH_SIGNING_ALG: 'EdDSA' }, { keyPolicy: { alg: 'EdDSA', rotationSeconds: 90 * 86_400, announceSeconds: 86_400 } }],
   [

@@ -47,6 +47,7 @@ function addCreate(client: Command): void {
 Examples:
   $ auth client create --id billing --name "Billing" --scope "invoices:read invoices:write"
   $ auth client create --id gateway --resource https://api.example.com --output gateway.secret
+  $ auth client create --id reports --auth-method private_key_jwt --jwks @reports.jwks.json
   $ auth client create --metadata @client.json --ttl 600
 
 --id is the new client's; --client-id is the client that you act as.
@@ -177,6 +178,8 @@ function addMetadataOptions(command: Command): Command {
     .option('--ttl <seconds>', 'how long its tokens live', parseWhole)
     .addOption(new Option('--format <format>', 'the form of its tokens').choices(['reference', 'jwt']))
     .option('--claims <json>', 'what is put into its tokens; @file and @- (standard input) too')
-    .option('--auth-method <method>', 'how it authenticates: client_secret_basic, client_secret_post, none')
+    .option('--auth-method <method>', 'how it authenticates: client_secret_basic, client_secret_post, private_key_jwt, none')
+    .option('--jwks <json>', 'its public keys, for private_key_jwt; @file and @- too')
+    .option('--jwks-uri <url>', 'where its public keys are')
     .option('--metadata <json>', 'all of its metadata (RFC 7591 §2), @file or @-; the other options override');
 }

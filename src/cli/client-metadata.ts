@@ -12,6 +12,8 @@ export interface MetadataOptions {
   readonly format?: string;
   readonly claims?: string;
   readonly authMethod?: string;
+  readonly jwks?: string;
+  readonly jwksUri?: string;
   readonly metadata?: string;
 }
 
@@ -27,6 +29,8 @@ export async function metadataOf(options: MetadataOptions): Promise<Document> {
     access_token_format: options.format,
     claims: options.claims === undefined ? undefined : await readJsonObject('--claims', options.claims),
     token_endpoint_auth_method: options.authMethod,
+    jwks: options.jwks === undefined ? undefined : await readJsonObject('--jwks', options.jwks),
+    jwks_uri: options.jwksUri,
   };
   return { ...document, ...Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) };
 }

@@ -6,7 +6,7 @@ import type { ClientDirectory, KnownClient } from './ports.ts';
 
 /** What a request presented. */
 export interface ClientCredentials {
-  readonly method: AuthMethod;
+  readonly method: Exclude<AuthMethod, 'private_key_jwt'>;
   readonly clientId: string;
   /** what may be the secret: a Basic password counts as it is and form-decoded (docs/decisions/0005); empty with `none` */
   readonly secrets: readonly string[];
@@ -14,7 +14,7 @@ export interface ClientCredentials {
 
 /** Who it is, and how that was proven. */
 export interface Authenticated extends KnownClient {
-  /** of the secret that was right; `undefined` for a public client */
+  /** of the secret that was right; `undefined` for a client without one */
   readonly secretId: string | undefined;
 }
 
@@ -77,6 +77,7 @@ function digest(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }
 
-function refusal(reason: string): OAuthError {
+/** The one answer to whoever is not who he says. @param reason for the log only */
+export function refusal(reason: string): OAuthError {
   return new OAuthError('invalid_client', 'client authentication failed', reason);
 }

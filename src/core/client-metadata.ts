@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
+import { assertionKeyProblems } from './assertion-keys.ts';
+import { ASSERTION_ALGS, KEYS_MAX, PRIVATE_MEMBERS } from './client-keys.ts';
 import { ACCESS_TOKEN_LIMIT_MAX, ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { parseScope } from './scope.ts';
@@ -32,10 +34,7 @@ const distinct = <T extends z.ZodType>(item: T, max: number) =>
     .max(max)
     .refine((items) => !Array.isArray(items) || new Set(items).size === items.length, 'must not repeat a value');
 
-/** RFC 7518 §6.2.2, §6.3.2, §6.4: no business of an authorization server. */
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
-
-/** RFC 7591 §2 that this server keeps for others to read but does not act on. */
+/** RFC 7591 §2 that this server keeps as it came; it acts on no more of it than the keys. */
 const REGISTRATION = {
   client_name: text(200).optional(),
   client_uri: webUri.optional(),
@@ -61,9 +60,10 @@ const REGISTRATION = {
               context.addIssue({ code: 'custom', path: [path], message: 'is part of a private key' });
           }),
         )
-        .max(20),
+        .max(KEYS_MAX),
     })
     .optional(),
+  token_endpoint_auth_signing_alg: z.enum(ASSERTION_ALGS).optional(),
   software_id: text(200).optional(),
   software_version: text(200).optional(),
 };
@@ -98,7 +98,10 @@ const METADATA = z
     introspection_max_age: z.int().min(0).max(86_400).default(0),
     disabled: z.boolean().default(false),
   })
-  .refine((metadata) => !(metadata.jwks && metadata.jwks_uri), { path: ['jwks_uri'], message: 'must not be given together with jwks' });
+  .refine((metadata) => !(metadata.jwks && metadata.jwks_uri), { path: ['jwks_uri'], message: 'must not be given together with jwks' })
+  .superRefine((metadata, context) => {
+    for (const { path, message } of assertionKeyProblems(metadata)) context.addIssue({ code: 'custom', path: [...path], message });
+  });
 
 /** So many tell what is wrong. */
 const PROBLEMS_MAX = 100;

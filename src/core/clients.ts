@@ -4,8 +4,13 @@ import { Problem } from './errors.ts';
 import { ownScopes } from './scope.ts';
 
 export const CLIENT_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$/;
-export const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'none'] as const;
+export const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'] as const;
 export type AuthMethod = (typeof AUTH_METHODS)[number];
+
+/** Whether a client that authenticates so gets secrets. */
+export function hasSecrets(method: AuthMethod): boolean {
+  return method === 'client_secret_basic' || method === 'client_secret_post';
+}
 
 /** A year and a day: what a cut-off has to be remembered for. */
 export const ACCESS_TOKEN_TTL_MAX_SECONDS = 367 * 86_400;

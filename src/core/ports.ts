@@ -1,5 +1,6 @@
 /** Everything that the core needs from outside, on one page. Adapters throw {@link Unavailable} for an outage, never an invented answer. */
 import type { AccessTokenRecord } from './access-token.ts';
+import type { ClientKey } from './client-keys.ts';
 import type { Client, ClientSecret, ClientSettings, RegistrationAccess } from './clients.ts';
 import type { KeyRecord, PlannedKey, Rotation } from './key-schedule.ts';
 import type { TokenHash } from './reference-token.ts';
@@ -18,6 +19,8 @@ export const OUTAGE_REASONS = [
   /** the change log is not the one that was followed */
   'history_changed',
   'not_started',
+  /** a client's `jwks_uri` does not answer as it should */
+  'client_keys',
 ] as const;
 
 export type OutageReason = (typeof OUTAGE_REASONS)[number];
@@ -42,6 +45,30 @@ export interface ClientDirectory {
   /** @returns `undefined` for an id that was never given or whose client was deleted */
   find(clientId: string): Promise<KnownClient | undefined>;
 }
+
+/**
+ * The keys at a client's `jwks_uri`, from memory or fetched.
+ *
+ * @param kid the one that is wanted: if it is not among those in memory, there may be newer ones
+ * @throws Unavailable — there is no telling which keys the client has
+ */
+export type ClientKeysAt = (uri: string, kid: string | undefined) => Promise<readonly ClientKey[]>;
+
+/** One use of a client assertion. */
+export interface SpentAssertion {
+  readonly clientId: string;
+  readonly jtiHash: Buffer;
+  /** epoch seconds: from when on nobody accepts it any more */
+  readonly endsAt: number;
+}
+
+/**
+ * Resolves once that is durable.
+ *
+ * @returns `false`: it was used before
+ * @throws Unavailable — nobody knows: it must not be accepted
+ */
+export type SpendAssertion = (assertion: SpentAssertion) => Promise<boolean>;
 
 /** Who asks for something, and from where: goes to the audit. */
 export interface Origin {

@@ -9,8 +9,10 @@ import {
   type AuditLog,
   type ClientAdministration,
   type ClientDirectory,
+  type ClientKeysAt,
   type KeyStore,
   type RevocationStore,
+  type SpendAssertion,
   Unavailable,
 } from '../core/ports.ts';
 import type { TokenDeps } from '../core/token.ts';
@@ -55,6 +57,8 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly keyAnnounceSeconds: number;
   readonly audit: AuditLog;
   readonly denials: Denials;
+  readonly clientKeysAt: ClientKeysAt;
+  readonly spendAssertion: SpendAssertion;
   readonly throttle: FailureThrottle;
   /** Is told of each secret that was right; never waits. @param now epoch seconds */
   readonly secretUsed: (secretId: string, now: number) => void;

@@ -1,6 +1,6 @@
 /** `/clients/{client_id}/secrets` (docs/client.md). */
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
-import { type Client, hasEnded, requireOwnScopes, SECRETS_MAX } from '../core/clients.ts';
+import { type Client, hasEnded, hasSecrets, requireOwnScopes, SECRETS_MAX } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
 import type { FurtherSecret } from '../core/ports.ts';
 import { empty, json } from './answers.ts';
@@ -27,7 +27,8 @@ async function addSecret(call: Call, deps: HttpDeps): Promise<Response> {
   const check = (current: Client) => {
     requireOwnScopes(actor.scope, current);
     requirePreconditions(preconditions, current);
-    if (current.authMethod === 'none') throw new Problem('conflict', 'a client with token_endpoint_auth_method "none" has no secrets');
+    if (!hasSecrets(current.authMethod))
+      throw new Problem('conflict', `a client with token_endpoint_auth_method "${current.authMethod}" has no secrets`);
     if (current.secrets.filter((secret) => !hasEnded(secret, now)).length >= SECRETS_MAX)
       throw new Problem('conflict', `a client has at most ${SECRETS_MAX} secrets: remove one first`);
   };

@@ -2,7 +2,7 @@
 
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
 import { clientMetadata, parseClientMetadata } from '../core/client-metadata.ts';
-import { CLIENT_ID_PATTERN, type Client, type ClientSettings, newClientId, requireOwnScopes } from '../core/clients.ts';
+import { CLIENT_ID_PATTERN, type Client, type ClientSettings, hasSecrets, newClientId, requireOwnScopes } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
 import type { Actor, ClientFilter } from '../core/ports.ts';
 import { parseScope } from '../core/scope.ts';
@@ -44,7 +44,7 @@ async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
   const settings = parseClientMetadata(document);
   const id = newClientId(document.client_id);
   requireOwnScopes(actor.scope, settings);
-  const secret = settings.authMethod === 'none' ? undefined : mintClientSecret();
+  const secret = hasSecrets(settings.authMethod) ? mintClientSecret() : undefined;
   const newSecret = secret === undefined ? undefined : { name: undefined, verifier: secretVerifier(secret), expiresAt: undefined };
   const client = await deps.administration.insert(id, settings, newSecret, actor, readOnce(call.request, document));
   if (!client) throw new Problem('conflict', 'this client_id is in use, or was used by a client that has been deleted');

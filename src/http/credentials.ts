@@ -1,26 +1,43 @@
-/** What a request presents to say who it is: RFC 6749 §2.3.1, RFC 6750 §2.1. */
+/** What a request presents to say who it is: RFC 6749 §2.3.1, RFC 6750 §2.1, RFC 7521 §4.2. */
+import { ASSERTION_TYPE } from '../core/client-assertion.ts';
 import type { ClientCredentials } from '../core/client-auth.ts';
 import { BearerError, OAuthError } from '../core/errors.ts';
 import { formDecode } from './body.ts';
+
+/** A client assertion that nobody has looked into yet. */
+export interface UnreadAssertion {
+  readonly method: 'private_key_jwt';
+  /** of the form; it need not be there */
+  readonly clientId: string | undefined;
+  readonly jwt: string;
+}
 
 /**
  * @param authorization the header, of which the listener lets only one through
  * @returns `undefined` when nothing was presented
  * @throws OAuthError `invalid_request` — two methods in one request, or a malformed header; `invalid_client` — a method that is not supported
  */
-export function readClientCredentials(authorization: string | null, params: ReadonlyMap<string, string>): ClientCredentials | undefined {
+export function readClientCredentials(
+  authorization: string | null,
+  params: ReadonlyMap<string, string>,
+): ClientCredentials | UnreadAssertion | undefined {
   const clientId = params.get('client_id');
   const clientSecret = params.get('client_secret');
+  const [jwt, type] = [params.get('client_assertion'), params.get('client_assertion_type')];
   if (authorization !== null) {
-    if (clientSecret !== undefined || params.has('client_assertion')) throw twoMethods();
+    if (clientSecret !== undefined || jwt !== undefined || type !== undefined) throw twoMethods();
     const credentials = readBasic(authorization);
     if (clientId !== undefined && clientId !== credentials.clientId)
       throw new OAuthError('invalid_request', 'client_id and the Authorization header differ');
     return credentials;
   }
-  if (params.has('client_assertion')) {
+  if (jwt !== undefined || type !== undefined) {
     if (clientSecret !== undefined) throw twoMethods();
-    throw new OAuthError('invalid_client', 'client assertions are not supported');
+    // RFC 7521 §4.2: both are required.
+    if (jwt === undefined || type === undefined)
+      throw new OAuthError('invalid_request', 'client_assertion and client_assertion_type belong together');
+    if (type !== ASSERTION_TYPE) throw new OAuthError('invalid_client', 'this client_assertion_type is not supported');
+    return { method: 'private_key_jwt', clientId, jwt };
   }
   if (clientId === undefined) {
     if (clientSecret !== undefined) throw new OAuthError('invalid_request', 'client_secret without client_id');

@@ -1,7 +1,7 @@
 /** Errors become responses here and nowhere else: RFC 6749 §5.2 at the OAuth endpoints, RFC 9457 at the management endpoints. */
 import type { Logger } from 'pino';
 import { BearerError, OAuthError, type OAuthErrorCode, Problem, type ProblemCode, TooManyTokens } from '../core/errors.ts';
-import { Unavailable } from '../core/ports.ts';
+import { type OutageReason, Unavailable } from '../core/ports.ts';
 import { answer, json } from './answers.ts';
 
 /** What HTTP itself refuses, before the protocol has a say. */
@@ -71,6 +71,9 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
+/** What the caller can do something about. */
+const OUTAGE: { readonly [reason in OutageReason]?: string } = { client_keys: "the keys at the client's jwks_uri cannot be fetched" };
+
 const BASIC_CHALLENGE = 'Basic realm="auth", charset="UTF-8"';
 const RETRY_AFTER_SECONDS = '1';
 
@@ -122,7 +125,12 @@ function refusalOf(error: unknown, log: Logger): Refusal {
   if (error instanceof Unavailable) {
     log.warn({ err: error }, 'unavailable');
     const headers = { 'retry-after': RETRY_AFTER_SECONDS };
-    return { status: 503, code: 'temporarily_unavailable', description: 'a store that this needs does not answer', headers };
+    return {
+      status: 503,
+      code: 'temporarily_unavailable',
+      description: OUTAGE[error.reason] ?? 'a store that this needs does not answer',
+      headers,
+    };
   }
   log.error({ err: error }, 'request failed');
   return { status: 500, code: 'server_error', description: 'the server made a mistake; its log says more' };

@@ -23,6 +23,9 @@ const JWT_TYPE = 'application/jwt';
 /** In the order of preference where the caller has none. */
 const OFFERED = [JSON_TYPE, SIGNED_TYPE, JWT_TYPE];
 
+/** Beside the header. */
+const PROOFS = ['client_secret', 'client_assertion', 'client_assertion_type'];
+
 const STRICT = 'consistency=strict';
 /** Who may read the feed of revocations. */
 const FEED_SCOPES = new Set(['auth:revocations:read', 'auth:revocations']);
@@ -70,13 +73,13 @@ function negotiate(accept: string | null): string | undefined {
 async function identify(call: Call, params: ReadonlyMap<string, string>, type: string | undefined, deps: HttpDeps): Promise<Caller> {
   const bearer = readBearer(call.authorization);
   if (bearer !== undefined) {
-    if (params.has('client_secret') || params.has('client_assertion') || params.has('access_token')) {
+    if (PROOFS.some((name) => params.has(name)) || params.has('access_token')) {
       throw new BearerError('invalid_request', 'more than one way of authentication was used');
     }
     const { clientId, scope } = await authorizeBearer(bearer, ['auth:introspect'], call.now, deps);
     return { clientId, scope, resources: [], maxAgeSeconds: 0 };
   }
-  const isAnonymous = call.authorization === null && !params.has('client_secret') && !params.has('client_assertion');
+  const isAnonymous = call.authorization === null && !PROOFS.some((name) => params.has(name));
   // RFC 9701 §5: a caller that does not authenticate gets 400 instead of a signed answer.
   if (isAnonymous && type === SIGNED_TYPE) throw new HttpError(400, 'a signed answer is for authenticated callers only');
   if (isAnonymous) throw new OAuthError('invalid_client', 'client authentication is missing');

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { keyPair } from '../support/assertions.ts';
 import { createClient, issueToken, request } from '../support/client.ts';
 import { type InProcessServer, openServer } from '../support/server.ts';
 import { auth, type Result } from './run.ts';
@@ -85,6 +86,31 @@ test('create, from a document that the flags override', async () => {
   const again = await client(['create', '--metadata', '@-'], '{"client_id":"from-file"}');
   assert.equal(again.code, 1);
   assert.match(again.stderr, /^error: conflict: /);
+});
+
+test('create and update a client with keys: none of its secrets is shown, for it has none', async () => {
+  const [jwks, next] = [{ keys: [keyPair().jwk] }, { keys: [keyPair().jwk] }];
+  await writeFile(join(folder, 'keys.json'), JSON.stringify(jwks));
+  const created = await client(['create', '--id', 'keyed', '--auth-method', 'private_key_jwt', '--jwks', '@keys.json', '--json']);
+  assert.deepEqual([created.code, created.stderr, JSON.parse(created.stdout).client_secret], [0, '', undefined]);
+  assert.deepEqual((await stored('keyed')).jwks, jwks);
+  const updated = await client(['update', 'keyed', '--jwks', '@-'], JSON.stringify(next));
+  assert.equal(updated.code, 0, updated.stderr);
+  assert.deepEqual((await stored('keyed')).jwks, next);
+  const remote = await client([
+    'create',
+    '--id',
+    'remote',
+    '--auth-method',
+    'private_key_jwt',
+    '--jwks-uri',
+    'https://client.example/jwks',
+  ]);
+  assert.equal(remote.code, 0, remote.stderr);
+  assert.equal((await stored('remote')).jwks_uri, 'https://client.example/jwks');
+  const refused = await client(['create', '--auth-method', 'private_key_jwt']);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /\/jwks or jwks_uri is required/);
 });
 
 test('create tells each field that is wrong, and leaves no file behind', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
+import { assertion, keyPair, presented } from '../support/assertions.ts';
 import { type Answer, createClient, issueToken, postForm, request, sendJson } from '../support/client.ts';
 import { type Credentials, type InProcessServer, openServer } from '../support/server.ts';
 
@@ -24,7 +25,13 @@ const AUTH_METHODS = [
 ];
 const ASSERTION = 'client_assertion=a.b.c&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-function authenticated(url: string, form: string, method: string, { clientId, clientSecret }: Credentials): Promise<Answer> {
+const KEY = keyPair();
+const registered = (method: string) => ({
+  token_endpoint_auth_method: method,
+  ...(method === 'private_key_jwt' && { jwks: { keys: [KEY.jwk] } }),
+});
+
+async function authenticated(url: string, form: string, method: string, { clientId, clientSecret }: Credentials): Promise<Answer> {
   switch (method) {
     case 'client_secret_basic':
       return postForm(url, form, { clientId, clientSecret });
@@ -32,6 +39,8 @@ function authenticated(url: string, form: string, method: string, { clientId, cl
       return postForm(url, `${form}&client_id=${clientId}&client_secret=${clientSecret}`);
     case 'none':
       return postForm(url, `${form}&client_id=${clientId}`);
+    case 'private_key_jwt':
+      return postForm(url, presented(await assertion(clientId, metadata.issuer, KEY), Object.fromEntries(new URLSearchParams(form))));
     default:
       return postForm(url, `${form}&client_id=${clientId}&${ASSERTION}`);
   }
@@ -46,8 +55,8 @@ for (const [endpoint, form] of ENDPOINTS) {
   test(`M02 RFC 8414 §2: the ${endpoint} endpoint takes the listed authentication methods and no other`, async () => {
     const listed: readonly string[] = metadata[`${endpoint}_endpoint_auth_methods_supported`];
     for (const method of AUTH_METHODS) {
-      const isKnown = ['client_secret_basic', 'client_secret_post', 'none'].includes(method);
-      const client = await createClient(server, isKnown ? { token_endpoint_auth_method: method } : {});
+      const isKnown = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'].includes(method);
+      const client = await createClient(server, isKnown ? registered(method) : {});
       const answer = await authenticated(local(metadata[`${endpoint}_endpoint`]), form, method, client);
       if (listed.includes(method)) assert.equal(answer.status, 200, method);
       else assert.ok(['invalid_client', 'unauthorized_client'].includes(answer.body.error), `${method}: ${answer.text}`);
@@ -58,7 +67,7 @@ for (const [endpoint, form] of ENDPOINTS) {
 test('M02 RFC 7591 §2: a method that no endpoint takes cannot be registered', async () => {
   const listed = ENDPOINTS.flatMap(([endpoint]): readonly string[] => metadata[`${endpoint}_endpoint_auth_methods_supported`]);
   for (const method of [...AUTH_METHODS, 'CLIENT_SECRET_BASIC', '']) {
-    const answer = await sendJson('POST', `${server.url}/clients`, administrator, { token_endpoint_auth_method: method });
+    const answer = await sendJson('POST', `${server.url}/clients`, administrator, registered(method));
     assert.equal(answer.status, listed.includes(method) ? 201 : 400, method);
   }
 });

@@ -48,9 +48,14 @@ test('M02 RFC 8414 §2: what is advertised is there, what is not is not, empty a
     assert.equal(body[absent], undefined);
 });
 
-test('M03 RFC 8414 §2: no private_key_jwt yet, and never alg none', async () => {
+test('M03 RFC 8414 §2: private_key_jwt with its algorithms at each endpoint, never none and never a MAC', async () => {
   const { body } = await request(server.url + WELL_KNOWN);
-  assert.ok(!JSON.stringify(body).includes('private_key_jwt') && !JSON.stringify(body).includes('none"]}'));
+  for (const endpoint of ['token', 'introspection', 'revocation']) {
+    assert.ok(body[`${endpoint}_endpoint_auth_methods_supported`].includes('private_key_jwt'), endpoint);
+    const algs: readonly string[] = body[`${endpoint}_endpoint_auth_signing_alg_values_supported`];
+    assert.ok(algs.includes('RS256') && algs.includes('ES256'), endpoint);
+    assert.ok(!algs.some((alg) => /none|^HS/i.test(alg)), endpoint);
+  }
   assert.deepEqual(body.introspection_signing_alg_values_supported, ['ES256']);
 });
 
@@ -82,8 +87,13 @@ test('M07 RFC 6750 §3: no token, a bad one, a lacking scope, a malformed header
 
 test('M08 RFC 8414 §2: revocation and introspection endpoints with their methods', async () => {
   const { body } = await request(server.url + WELL_KNOWN);
-  assert.deepEqual(body.revocation_endpoint_auth_methods_supported, ['client_secret_basic', 'client_secret_post', 'none']);
-  assert.deepEqual(body.introspection_endpoint_auth_methods_supported, ['client_secret_basic', 'client_secret_post']);
+  assert.deepEqual(body.revocation_endpoint_auth_methods_supported, [
+    'client_secret_basic',
+    'client_secret_post',
+    'private_key_jwt',
+    'none',
+  ]);
+  assert.deepEqual(body.introspection_endpoint_auth_methods_supported, ['client_secret_basic', 'client_secret_post', 'private_key_jwt']);
   assert.deepEqual([body.revocation_endpoint, body.introspection_endpoint], [`${body.issuer}/revoke`, `${body.issuer}/introspect`]);
 });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
+import { assertion, createKeyClient, keyPair, presented } from '../support/assertions.ts';
 import { type Answer, createClient, issueToken, postForm, sendJson } from '../support/client.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type Credentials, type InProcessServer, openServer } from '../support/server.ts';
@@ -121,6 +122,37 @@ test('A04 RFC 6749 §10.10: every refused client gets the same status, headers a
       assert.equal(seen.size, 1, [...seen].join('\n'));
     }
   }
+});
+
+test('A09 RFC 7523 §3: every refused assertion gets the same answer for the same number of statements; one that is wrong by itself costs none', async () => {
+  const issuer = server.url.replace('127.0.0.1', 'localhost');
+  const [key, other] = [keyPair(), keyPair()];
+  const id = await createKeyClient(server, key);
+  const disabled = await createKeyClient(server, key, { disabled: true });
+  const ask = (path: string, jwt: string) =>
+    costOf(() => postForm(server.url + path, presented(jwt, { grant_type: 'client_credentials', token: 'x' })));
+  for (const path of FORM_ENDPOINTS) {
+    const seen = new Set<string>();
+    for (const jwt of [
+      await assertion('nobody', issuer, key),
+      await assertion('no id\0at all', issuer, key),
+      await assertion(disabled, issuer, key),
+      await assertion(client.clientId, issuer, key),
+      await assertion(id, issuer, other),
+      await assertion(id, issuer, { ...other, kid: key.kid }),
+    ]) {
+      const { answer, statements } = await ask(path, jwt);
+      const headers = [...answer.headers].filter(([name]) => name !== 'date');
+      seen.add(JSON.stringify([answer.status, headers, answer.text, statements]));
+    }
+    assert.equal(seen.size, 1, [...seen].join('\n'));
+    for (const claims of [{ exp: 1 }, { aud: 'x' }, { iss: 'x' }, { jti: undefined }])
+      assert.equal((await ask(path, await assertion(id, issuer, key, { claims }))).statements, 0);
+  }
+  const again = await assertion(id, issuer, key);
+  await ask('/introspect', again); // from here on it is in memory
+  assert.deepEqual((await ask('/introspect', await assertion(id, issuer, key))).statements, 1, 'its one use');
+  assert.deepEqual((await ask('/introspect', again)).statements, 1);
 });
 
 test('G14 what is refused before the client is known costs no statement', async () => {

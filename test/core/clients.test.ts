@@ -43,7 +43,7 @@ const METADATA_REFUSALS: readonly [why: string, document: Document, ...pointers:
   ['unknown member with characters that a pointer escapes (RFC 6901 §3)', { 'a/b~c': 1 }, '/a~1b~0c'],
   ['names of Object.prototype', { constructor: 1, toString: 1 }, '/constructor', '/toString'],
   ['a secret of the caller’s choice', { client_secret: LONG }, '/client_secret'],
-  ['auth method', { token_endpoint_auth_method: 'private_key_jwt' }, '/token_endpoint_auth_method'],
+  ['auth method', { token_endpoint_auth_method: 'client_secret_jwt' }, '/token_endpoint_auth_method'],
   ['auth method null', { token_endpoint_auth_method: null }, '/token_endpoint_auth_method'],
   ['grant type', { grant_types: ['client_credentials', 'implicit'] }, '/grant_types/1'],
   ['grant type twice', { grant_types: ['client_credentials', 'client_credentials'] }, '/grant_types'],

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { ClientCredentials } from '../../src/core/client-auth.ts';
 import { BearerError, OAuthError } from '../../src/core/errors.ts';
 import { readBearer, readClientCredentials } from '../../src/http/credentials.ts';
 
 const base64 = (text: string | Uint8Array) => Buffer.from(text as string).toString('base64');
 const header = (userPass: string | Uint8Array) => `Basic ${base64(userPass)}`;
 const basic = (clientId: string, ...secrets: readonly string[]) => ({ method: 'client_secret_basic', clientId, secrets });
+
+const TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 type Expected = object | undefined | 'invalid_request' | 'invalid_client';
 const CASES: readonly [why: string, authorization: string | null, form: Readonly<Record<string, string>>, expected: Expected][] = [
@@ -43,7 +44,17 @@ const CASES: readonly [why: string, authorization: string | null, form: Readonly
   ['body', null, { client_id: 'billing', client_secret: 'x' }, { method: 'client_secret_post', clientId: 'billing', secrets: ['x'] }],
   ['public client', null, { client_id: 'billing' }, { method: 'none', clientId: 'billing', secrets: [] }],
   ['secret without an id', null, { client_secret: 'x' }, 'invalid_request'],
-  ['assertion', null, { client_assertion: 'x', client_assertion_type: 'y' }, 'invalid_client'],
+  ['assertion of another type', null, { client_assertion: 'x', client_assertion_type: 'y' }, 'invalid_client'],
+  ['assertion', null, { client_assertion: 'x', client_assertion_type: TYPE }, { method: 'private_key_jwt', clientId: undefined, jwt: 'x' }],
+  [
+    'assertion and id',
+    null,
+    { client_id: 'a', client_assertion: 'x', client_assertion_type: TYPE },
+    { method: 'private_key_jwt', clientId: 'a', jwt: 'x' },
+  ],
+  ['assertion without its type', null, { client_id: 'a', client_assertion: 'x' }, 'invalid_request'],
+  ['the type without an assertion', null, { client_id: 'a', client_assertion_type: TYPE }, 'invalid_request'],
+  ['Basic and the type of an assertion', header('billing:x'), { client_assertion_type: TYPE }, 'invalid_request'],
   ['assertion and secret', null, { client_id: 'a', client_assertion: 'x', client_secret: 'y' }, 'invalid_request'],
 ];
 for (const [why, authorization, form, expected] of CASES) {
@@ -55,6 +66,7 @@ for (const [why, authorization, form, expected] of CASES) {
 }
 
 const text = fc.string({ unit: 'grapheme' });
+const secretsOf = (read: ReturnType<typeof readClientCredentials>) => (read && 'secrets' in read ? read.secrets : []);
 
 test('who form-encodes id and secret is understood whatever they are (RFC 6749 ยง2.3.1)', () => {
   const encode = (value: string) => new URLSearchParams([['', value]]).toString().slice(1);
@@ -62,7 +74,7 @@ test('who form-encodes id and secret is understood whatever they are (RFC 6749 ย
     fc.property(text, text, (id, secret) => {
       const read = readClientCredentials(header(`${encode(id)}:${encode(secret)}`), new Map());
       assert.equal(read?.clientId, id);
-      assert.ok(read?.secrets.includes(secret));
+      assert.ok(secretsOf(read).includes(secret));
     }),
   );
 });
@@ -70,7 +82,7 @@ test('who form-encodes id and secret is understood whatever they are (RFC 6749 ย
 test('who does not encode the secret is understood, too', () => {
   fc.assert(
     fc.property(text, (secret) => {
-      assert.ok(readClientCredentials(header(`billing:${secret}`), new Map())?.secrets.includes(secret));
+      assert.ok(secretsOf(readClientCredentials(header(`billing:${secret}`), new Map())).includes(secret));
     }),
   );
 });
@@ -83,7 +95,7 @@ test('whatever is sent: credentials or a refusal, never another error', () => {
   );
   fc.assert(
     fc.property(headers, (authorization) => {
-      let read: ClientCredentials | undefined;
+      let read: ReturnType<typeof readClientCredentials>;
       try {
         read = readClientCredentials(authorization, new Map());
       } catch (error) {
