@@ -4,6 +4,7 @@ import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
+import { fieldProblems, pointer } from './fields.ts';
 import { parseScope } from './scope.ts';
 import { GRANT_TYPES } from './token.ts';
 
@@ -68,9 +69,10 @@ const REGISTRATION = {
   software_version: text(200).optional(),
 };
 /** RFC 7591 §2.2: these may carry a language tag, `client_name#de`. */
-const LOCALIZED = /^(client_name|client_uri|logo_uri|tos_uri|policy_uri)#[A-Za-z0-9-]{1,35}$/;
+export const LOCALIZED = /^(client_name|client_uri|logo_uri|tos_uri|policy_uri)#[A-Za-z0-9-]{1,35}$/;
 
-const METADATA = z
+/** But for the refinements, what a description of the API can be made of. */
+export const METADATA = z
   .strictObject({
     ...REGISTRATION,
     token_endpoint_auth_method: z.enum(AUTH_METHODS).default('client_secret_basic'),
@@ -159,15 +161,4 @@ export function clientMetadata(client: ClientSettings): Readonly<Record<string, 
     introspection_max_age: client.introspectionMaxAgeSeconds,
     disabled: client.disabled,
   };
-}
-
-/** RFC 6901. */
-function pointer(path: readonly PropertyKey[]): string {
-  return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-}
-
-function fieldProblems(issue: z.core.$ZodIssue): readonly FieldProblem[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ pointer: pointer([...issue.path, key]), detail: 'is not a known member' }));
-  return [{ pointer: pointer(issue.path), detail: issue.message }];
 }
