@@ -42,6 +42,13 @@ const PROBLEM_STATUS: Record<ProblemCode, number> = {
   precondition_failed: 412,
 };
 
+/** RFC 6750 §3.1. */
+const BEARER_STATUS: Record<NonNullable<BearerError['code']>, number> = {
+  invalid_request: 400,
+  invalid_token: 401,
+  insufficient_scope: 403,
+};
+
 const HTTP_CODE: Record<HttpError['status'], string> = {
   400: 'invalid_request',
   404: 'not_found',
@@ -70,8 +77,21 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
+const UNAVAILABLE = 'temporarily_unavailable';
 const BASIC_CHALLENGE = 'Basic realm="auth", charset="UTF-8"';
 const RETRY_AFTER_SECONDS = '1';
+
+export function titleOf(status: number): string {
+  return TITLES[status] ?? 'Error';
+}
+
+/** Every `error` that an answer of this style may have with this status, refusals and outages: for the description of the API. */
+export function errorCodes(status: number, style: ErrorStyle): readonly string[] {
+  const statuses: readonly Readonly<Record<string, number>>[] = style === 'oauth' ? [OAUTH_STATUS] : [PROBLEM_STATUS, BEARER_STATUS];
+  const codes = statuses.flatMap((table) => Object.keys(table).filter((code) => table[code] === status));
+  const ofHttp = status === 503 ? UNAVAILABLE : HTTP_CODE[status as HttpError['status']];
+  return [...new Set([...codes, ...(ofHttp === undefined ? [] : [ofHttp])])];
+}
 
 interface Refusal {
   readonly status: number;
@@ -87,7 +107,7 @@ export function errorResponse(error: unknown, style: ErrorStyle, log: Logger): R
   if (style === 'oauth') return json({ error: code ?? 'invalid_token', error_description: description }, status, headers);
   const problem = {
     type: 'about:blank',
-    title: TITLES[status] ?? 'Error',
+    title: titleOf(status),
     status,
     detail: description,
     error: code ?? 'invalid_token',
@@ -117,7 +137,7 @@ function refusalOf(error: unknown, log: Logger): Refusal {
   if (error instanceof Unavailable) {
     log.warn({ err: error }, 'unavailable');
     const headers = { 'retry-after': RETRY_AFTER_SECONDS };
-    return { status: 503, code: 'temporarily_unavailable', description: 'a store that this needs does not answer', headers };
+    return { status: 503, code: UNAVAILABLE, description: 'a store that this needs does not answer', headers };
   }
   log.error({ err: error }, 'request failed');
   return { status: 500, code: 'server_error', description: 'the server made a mistake; its log says more' };
@@ -125,7 +145,7 @@ function refusalOf(error: unknown, log: Logger): Refusal {
 
 /** RFC 6750 §3: the challenge says what is missing; no error code when no token was presented. */
 function bearerRefusal({ code, message, scope }: BearerError): Refusal {
-  const status = code === 'invalid_request' ? 400 : code === 'insufficient_scope' ? 403 : 401;
+  const status = BEARER_STATUS[code ?? 'invalid_token'];
   const parts = ['Bearer realm="auth"', ...(code ? [`error="${code}"`] : []), ...(scope ? [`scope="${scope}"`] : [])];
   return { status, code, description: message, headers: { 'www-authenticate': parts.join(', ') } };
 }

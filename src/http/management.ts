@@ -8,8 +8,8 @@ import { readJsonObject } from './body.ts';
 import { readBearer } from './credentials.ts';
 
 export const JSON_TYPE = 'application/json';
-const PAGE_DEFAULT = 100;
-const PAGE_MAX = 500;
+export const PAGE_DEFAULT = 100;
+export const PAGE_MAX = 500;
 
 /**
  * RFC 6750: the caller's token must hold one of these scopes, the first of which is named to who has none.
