@@ -19,7 +19,7 @@ import { auditRoutes } from './audit.ts';
 import { clientSecretRoutes } from './client-secrets.ts';
 import { clientRoutes } from './clients.ts';
 import type { Denials } from './denials.ts';
-import { answerPrepared, type Documentation, prepareDocumentation } from './documentation.ts';
+import { answerPrepared, type Documentation, openDocumentation } from './documentation.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
 import type { Feed } from './feed.ts';
 import { live, type NodeState, ready } from './health.ts';
@@ -109,13 +109,13 @@ export const ROUTES: readonly (Route | OpenRoute)[] = [
     method: 'GET',
     path: '/openapi.json',
     style: 'oauth',
-    answerAlways: ({ request, documentation }) => answerPrepared(request, documentation.openapi),
+    answerAlways: async ({ request, documentation }) => answerPrepared(request, (await documentation()).openapi),
   },
   {
     method: 'GET',
     path: '/docs',
     style: 'oauth',
-    answerAlways: ({ request, documentation }) => answerPrepared(request, documentation.page),
+    answerAlways: async ({ request, documentation }) => answerPrepared(request, (await documentation()).page),
   },
 ];
 
@@ -130,7 +130,7 @@ export const ROOT_ROUTES: readonly (Route | OpenRoute)[] = [
 /** @param deps `undefined` while the start is not done: live, but every answer that needs a store is 503 */
 export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: () => HttpDeps | undefined): Hono {
   const app = new Hono();
-  const documentation = prepareDocumentation(issuer);
+  const documentation = openDocumentation(issuer);
   const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
   const routes = [
     ...ROUTES.map((route) => ({ route, path: issuerPath + route.path })),

@@ -1,15 +1,15 @@
-/** `GET /openapi.json` and `GET /docs`: made once, answered always, whatever the stores do (docs/api.md). */
+/** `GET /openapi.json` and `GET /docs`: answered always, whatever the stores do (docs/api.md). */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { describeApi } from '../openapi/document.ts';
-import { renderPage } from '../openapi/pages.ts';
-import { STYLE } from '../openapi/style.ts';
 import { answer, empty } from './answers.ts';
 
-export interface Documentation {
+interface Pages {
   readonly openapi: Prepared;
   readonly page: Prepared;
 }
+
+/** Made once, when one of them is asked for first: a start should not wait for what few servers are ever asked (docs/decisions/0021). */
+export type Documentation = () => Promise<Pages>;
 
 interface Prepared {
   readonly body: Uint8Array;
@@ -19,22 +19,26 @@ interface Prepared {
 
 /** A new version of the server is seen soon, and until then nothing is asked for twice. */
 const CACHE_CONTROL = 'public, max-age=300';
-/** The page has one style and nothing else: whatever came into it by mistake would not run. */
-const POLICY = [
-  "default-src 'none'",
-  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
 
-export function prepareDocumentation(issuer: string): Documentation {
+export function openDocumentation(issuer: string): Documentation {
+  let pages: Promise<Pages> | undefined;
+  return () => (pages ??= makePages(issuer));
+}
+
+async function makePages(issuer: string): Promise<Pages> {
+  const { describeApi } = await import('../openapi/document.ts');
+  const { renderPage } = await import('../openapi/pages.ts');
+  const { STYLE } = await import('../openapi/style.ts');
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
   const api = describeApi(issuer, version);
-  return {
-    openapi: prepare(JSON.stringify(api), 'application/json'),
-    page: prepare(renderPage(api), 'text/html; charset=utf-8', { 'content-security-policy': POLICY, 'referrer-policy': 'no-referrer' }),
-  };
+  const policy = { 'content-security-policy': policyOf(STYLE), 'referrer-policy': 'no-referrer' };
+  return { openapi: prepare(JSON.stringify(api), 'application/json'), page: prepare(renderPage(api), 'text/html; charset=utf-8', policy) };
+}
+
+/** The page has one style and nothing else: whatever came into it by mistake would not run. */
+function policyOf(style: string): string {
+  const hash = createHash('sha256').update(style).digest('base64');
+  return `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 }
 
 export function answerPrepared({ headers: asked }: Request, { body, contentType, headers }: Prepared): Response {

@@ -9,12 +9,15 @@ const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '
 
 /** Template of a page or a part of it: what is not markup itself becomes text. */
 export function html(parts: TemplateStringsArray, ...values: readonly Value[]): Markup {
-  return { markup: parts.map((part, index) => part + (index < values.length ? textOf(values[index] as Value) : '')).join('') };
+  let markup = parts[0] ?? '';
+  for (const [index, value] of values.entries()) markup += textOf(value) + (parts[index + 1] ?? '');
+  return { markup };
 }
 
 function textOf(value: Value): string {
   if (typeof value === 'object') return 'markup' in value ? value.markup : value.map(({ markup }) => markup).join('');
-  return String(value).replaceAll(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
+  const text = String(value);
+  return /[&<>"']/.test(text) ? text.replaceAll(/[&<>"']/g, (character) => ESCAPES[character] ?? '') : text;
 }
 
 /** What stands between backticks is code. */
