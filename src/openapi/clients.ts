@@ -1,10 +1,23 @@
 /** `/clients` and their secrets: the request is the schema that reads it, the answer is made of the same members. */
-import { z } from 'zod';
 import { LOCALIZED, METADATA } from '../core/client-metadata.ts';
 import { CLIENT_ID_PATTERN } from '../core/clients.ts';
 import { NEW_SECRET } from '../http/client-secrets.ts';
 import { parameters } from './components.ts';
-import { count, headers, instant, json, management, type Operations, object, page, query, ref, type Schema, text } from './operation.ts';
+import {
+  bodyOf,
+  count,
+  headers,
+  instant,
+  json,
+  management,
+  type Operations,
+  object,
+  page,
+  query,
+  ref,
+  type Schema,
+  text,
+} from './operation.ts';
 
 const MEANINGS: Readonly<Record<string, string>> = {
   client_name: 'for people',
@@ -31,13 +44,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   disabled: '`true` refuses it, and ends all its tokens',
 };
 
-const { properties = {} } = z.toJSONSchema(METADATA, { io: 'input' });
-const METADATA_MEMBERS: Readonly<Record<string, Schema>> = Object.fromEntries(
-  Object.entries(properties).map(([name, schema]) => {
-    const meaning = MEANINGS[name];
-    return [name, { ...(schema as Schema), ...(meaning !== undefined && { description: meaning }) }];
-  }),
-);
+const { properties: METADATA_MEMBERS } = bodyOf(METADATA, MEANINGS);
 const OTHER_LANGUAGES = { patternProperties: { [LOCALIZED.source]: text('the same in the language of the tag, RFC 7591 §2.2') } };
 const ID: Schema = text('1 to 128 characters; never given twice', { pattern: CLIENT_ID_PATTERN.source });
 
@@ -103,6 +110,14 @@ export const clientSchemas: Readonly<Record<string, Schema>> = {
     },
     { description: 'A client that was just made.', ...OTHER_LANGUAGES },
   ),
+  SecretOrder: {
+    ...bodyOf(NEW_SECRET, {
+      name: 'for people',
+      expires_at: 'a time in the future: from then on it is wrong',
+      previous_expires_at: 'a time in the future: the other secrets of the client end then, but for those that end before',
+    }),
+    description: 'What a new secret is to be like.',
+  },
   Secret: object(SECRET, { description: 'A secret, without its value.' }),
   NewSecret: object({ ...SECRET, client_secret: text('shown in this answer only') }, { description: 'A secret that was just made.' }),
 };
@@ -232,7 +247,7 @@ export const clientOperations: Operations = {
     parameters: parameters('If-Match', 'If-None-Match'),
     requestBody: {
       required: false,
-      content: json(z.toJSONSchema(NEW_SECRET, { io: 'input' }) as Schema, {
+      content: json(ref('SecretOrder'), {
         'one that ends': { name: '2027', expires_at: '2099-12-31T00:00:00Z' },
         'a rotation': { previous_expires_at: '2099-06-30T00:00:00Z' },
       }),

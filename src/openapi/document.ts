@@ -21,7 +21,13 @@ import { revocationOperations, revocationSchemas } from './revocations.ts';
 export const OPERATIONS: Operations = { ...oauthOperations, ...clientOperations, ...revocationOperations, ...operatorOperations };
 /** At the listener's root. */
 export const ROOT_OPERATIONS: Operations = { ...metadataOperations, ...rootOperations };
-const ALL_SCHEMAS = { ...SCHEMAS, ...oauthSchemas, ...clientSchemas, ...revocationSchemas, ...operatorSchemas };
+const ALL_SCHEMAS: Readonly<Record<string, Schema>> = {
+  ...SCHEMAS,
+  ...oauthSchemas,
+  ...clientSchemas,
+  ...revocationSchemas,
+  ...operatorSchemas,
+};
 
 export interface ApiDocument {
   readonly openapi: '3.1.1';
@@ -76,16 +82,11 @@ export function describeApi(issuer: string, version: string): ApiDocument {
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths: Object.fromEntries(paths),
     components: {
-      schemas: Object.fromEntries(Object.entries(ALL_SCHEMAS).map(([name, schema]) => [name, withoutDialect(schema)])),
+      schemas: ALL_SCHEMAS,
       responses: refusalAnswers(),
       headers: HEADERS,
       parameters: PARAMETERS,
       securitySchemes: securitySchemes(issuer),
     },
   };
-}
-
-/** zod names the dialect, which is that of OpenAPI 3.1 anyway. */
-function withoutDialect({ $schema: _, ...schema }: Schema): Schema {
-  return schema;
 }

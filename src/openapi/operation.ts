@@ -1,4 +1,5 @@
 /** How an operation is described: OpenAPI 3.1 as it is on the wire, and builders for what operations of a kind have in common. */
+import { z } from 'zod';
 import { type ErrorStyle, errorCodes, titleOf } from '../http/errors.ts';
 
 /** JSON Schema 2020-12. */
@@ -152,6 +153,16 @@ export function headers(...names: readonly string[]): Readonly<Record<string, Re
 export function json(schema: Schema, examples: Readonly<Record<string, unknown>>, mediaType = 'application/json'): Content {
   const named = Object.entries(examples).map(([name, value]) => [name.replaceAll(/[^\w]+/g, '-'), { summary: name, value }]);
   return { [mediaType]: { schema, examples: Object.fromEntries(named) } };
+}
+
+/** A body as the schema that reads it has it; refinements are more than that can say. @param meanings of its members, for the pages */
+export function bodyOf(
+  schema: z.ZodType,
+  meanings: Readonly<Record<string, string>>,
+): Schema & { readonly properties: Readonly<Record<string, Schema>> } {
+  const { $schema: _, properties = {}, ...rest } = z.toJSONSchema(schema, { io: 'input' });
+  const described = Object.entries(properties).map(([name, member]) => [name, { ...(member as Schema), description: meanings[name] }]);
+  return { ...rest, properties: Object.fromEntries(described) };
 }
 
 /** All of these members and no other, those without `?` at the end of their names always. */

@@ -1,10 +1,10 @@
 /** What operators ask for: keys, audit, health, metrics, and this description. */
-import { z } from 'zod';
 import { SIGNING_ALGS } from '../core/signing-key.ts';
 import { ROTATION } from '../http/keys.ts';
 import { parameters } from './components.ts';
 import {
   type Answers,
+  bodyOf,
   count,
   headers,
   instant,
@@ -34,6 +34,13 @@ export const operatorSchemas: Readonly<Record<string, Schema>> = {
     },
     { description: 'A signing key and its schedule; its public part is at `/jwks`.' },
   ),
+  Rotation: {
+    ...bodyOf(ROTATION, {
+      activate_at: 'when the key is to sign: a time within a year, after verifiers can know it, or `now`',
+      compromised: '`true`: the keys have leaked; all of them end now, and what they signed ends with them',
+    }),
+    description: 'Which rotation; without anything the next key is announced.',
+  },
   AuditEntry: object(
     {
       id: count('increases; who has seen one can see all before it'),
@@ -89,7 +96,7 @@ export const operatorOperations: Operations = {
     scopes: ['auth:keys'],
     requestBody: {
       required: false,
-      content: json(z.toJSONSchema(ROTATION, { io: 'input' }) as Schema, {
+      content: json(ref('Rotation'), {
         'as planned': {},
         'the keys have leaked': { compromised: true },
       }),

@@ -128,7 +128,7 @@ function schemaBlock(schema: Schema): Markup {
   };
   const hasMembers = Object.keys(properties).length > 0;
   const alternatives = hasMembers ? [] : (oneOf ?? []);
-  return html`${title === undefined ? '' : html`<p class="caption">${title}</p>`}
+  return html`${title === undefined ? '' : html`<p class="title">${title}</p>`}
 ${description === undefined ? '' : html`<p>${prose(description)}</p>`}
 ${'$ref' in schema ? html`<p>${typeOf(schema)}</p>` : ''}
 ${hasMembers ? html`<dl>${Object.entries(properties).map(([name, member]) => memberEntry(name, member, required.includes(name)))}</dl>` : ''}
@@ -166,6 +166,7 @@ function typeOf(schema: Schema): Markup {
   if (values) return html`${values.map((value) => JSON.stringify(value)).join(' | ')}`;
   const alternatives = anyOf ?? (type === undefined ? oneOf : undefined);
   if (alternatives) return html`${alternatives.map((each, index) => html`${index === 0 ? '' : ' | '}${typeOf(each)}`)}`;
+  if ('not' in schema) return html`nothing`;
   if (type === 'array') return html`array of ${typeOf(items ?? {})}`;
   return html`${format ?? (Array.isArray(type) ? type.join(' | ') : String(type ?? 'any'))}`;
 }

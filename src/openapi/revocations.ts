@@ -1,9 +1,8 @@
 /** `/revocations`: bulk revocation and the feed. */
-import { z } from 'zod';
 import { ORDER } from '../core/revocations.ts';
 import { WAIT_SECONDS_MAX } from '../http/revocations.ts';
 import { parameters } from './components.ts';
-import { count, instant, json, management, type Operations, object, query, ref, type Schema, text } from './operation.ts';
+import { bodyOf, count, instant, json, management, type Operations, object, query, ref, type Schema, text } from './operation.ts';
 
 const MEANINGS: Readonly<Record<string, string>> = {
   token: 'this token, of whichever client',
@@ -15,9 +14,9 @@ const MEANINGS: Readonly<Record<string, string>> = {
   reason: 'for the audit and the feed',
   dry_run: 'count what would end, and end nothing',
 };
-const { properties, ...order } = z.toJSONSchema(ORDER, { io: 'input' });
-/** `grant_id` is known only to be refused. */
-const { grant_id: _, ...members } = (properties ?? {}) as Readonly<Record<string, Schema>>;
+const { properties, ...order } = bodyOf(ORDER, MEANINGS);
+/** Known only to be refused. */
+const { grant_id: _, ...members } = properties;
 const byToken = { not: { required: ['issued_before'] } };
 
 const FEED: Readonly<Record<string, Schema>> = {
@@ -32,7 +31,7 @@ export const revocationSchemas: Readonly<Record<string, Schema>> = {
   RevocationOrder: {
     ...order,
     description: 'Exactly one of `token`, `token_hash`, `client_id`, `sub`, `all`.',
-    properties: Object.fromEntries(Object.entries(members).map(([name, schema]) => [name, { ...schema, description: MEANINGS[name] }])),
+    properties: members,
     oneOf: [
       { required: ['token'], ...byToken },
       { required: ['token_hash'], ...byToken },

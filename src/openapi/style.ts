@@ -23,7 +23,7 @@ code{overflow-wrap:anywhere}
 pre{margin:.25rem 0 .75rem;padding:.75rem;background:var(--soft);border-radius:.375rem;overflow-x:auto}
 dl{margin:.25rem 0}dt{margin-top:.4rem}dd{margin:0 0 0 1.25rem;color:var(--dim)}
 .type,.access,.caption{color:var(--dim);font-size:.875rem}
-.caption,.media{margin:.5rem 0 0}
+.caption,.media,.title{margin:.5rem 0 0}.title{font-weight:600;font-size:.875rem}
 .method{display:inline-block;flex:none;width:3.9rem;font:700 .7rem/1.6 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;text-align:center;border:1px solid currentcolor;border-radius:.25rem;align-self:start}
 .get{color:var(--get)}.post{color:var(--post)}.put,.patch{color:var(--put)}.delete{color:var(--delete)}
 summary{cursor:pointer;padding:.2rem 0}

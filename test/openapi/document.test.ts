@@ -5,6 +5,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { OWN_SCOPES } from '../../src/core/scope.ts';
 import { ROOT_ROUTES, ROUTES } from '../../src/http/app.ts';
 import { describeApi, OPERATIONS, ROOT_OPERATIONS } from '../../src/openapi/document.ts';
+import type { Schema } from '../../src/openapi/operation.ts';
 import { openJudge } from '../support/openapi.ts';
 
 const api = describeApi('https://auth.example.com', '1.2.3');
@@ -42,6 +43,16 @@ test('each reference leads somewhere, and each component is used', () => {
   const used = new Set([...text.matchAll(/"\$ref":"#\/components\/([^"]+)"/g)].map(([, name]) => name));
   const there = Object.entries(api.components).flatMap(([kind, known]) => Object.keys(known).map((name) => `${kind}/${name}`));
   assert.deepEqual([...used].sort(), there.filter((name) => !name.startsWith('securitySchemes/')).sort());
+});
+
+test('each member of a request has a meaning', () => {
+  const { operations, resolve } = openJudge(api);
+  for (const { name, operation } of operations) {
+    for (const { schema } of Object.values(operation.requestBody?.content ?? {})) {
+      const { properties = {} } = resolve<Schema>(schema) as { properties?: Readonly<Record<string, Schema>> };
+      for (const [member, { description }] of Object.entries(properties)) assert.ok(description, `${name}: ${member} (src/openapi)`);
+    }
+  }
 });
 
 test('operations have names of their own, and ways to authenticate that exist, with scopes that have a meaning', () => {
