@@ -4,6 +4,7 @@ import { CLIENT_ID_PATTERN } from '../core/clients.ts';
 import { NEW_SECRET } from '../http/client-secrets.ts';
 import { parameters } from './components.ts';
 import {
+  type Answers,
   bodyOf,
   count,
   headers,
@@ -15,6 +16,7 @@ import {
   page,
   query,
   ref,
+  refusalAnswer,
   type Schema,
   text,
 } from './operation.ts';
@@ -143,6 +145,9 @@ const CLIENT_EXAMPLE = {
 };
 const CLIENT_SECRET = '0qkqLphbME5fr44Ia4MoMyPwKq9z_G4eQ5DIGUnyrro';
 
+/** For every operation that reads the metadata of a client. */
+export const badMetadata: Answers = { 400: refusalAnswer('management', 400) };
+
 const READERS = ['auth:clients:read', 'auth:clients'];
 const WRITERS = ['auth:clients'];
 const THE_CLIENT = { headers: headers('ETag'), content: json(ref('Client'), { 'a client': CLIENT_EXAMPLE }) };
@@ -183,6 +188,7 @@ export const clientOperations: Operations = {
         headers: headers('ETag', 'Location'),
         content: json(ref('NewClient'), { made: { ...CLIENT_EXAMPLE, client_secret: CLIENT_SECRET, client_secret_expires_at: 0 } }),
       },
+      ...badMetadata,
     },
     refusals: [409],
   }),
@@ -209,7 +215,7 @@ export const clientOperations: Operations = {
       required: true,
       content: json(ref('ClientMetadata'), { 'another scope': { client_name: 'Billing', scope: 'invoices:read' } }),
     },
-    answers: { 200: { description: 'The client as it is now.', ...THE_CLIENT } },
+    answers: { 200: { description: 'The client as it is now.', ...THE_CLIENT }, ...badMetadata },
     refusals: [404, 412],
   }),
   'PATCH /clients/:client_id': management({
@@ -225,7 +231,7 @@ export const clientOperations: Operations = {
         ...json(ref('ClientPatch'), { 'the default again': { access_token_ttl: null } }),
       },
     },
-    answers: { 200: { description: 'The client as it is now.', ...THE_CLIENT } },
+    answers: { 200: { description: 'The client as it is now.', ...THE_CLIENT }, ...badMetadata },
     refusals: [404, 412],
   }),
   'DELETE /clients/:client_id': management({

@@ -65,7 +65,7 @@ export interface Operation {
 export type Operations = Readonly<Record<string, Operation>>;
 
 interface Described extends Omit<Operation, 'security' | 'responses'> {
-  /** those that succeed */
+  /** those that succeed, and refusals that are not like those of others */
   readonly answers: Answers;
 }
 
@@ -86,7 +86,7 @@ export function management({
     ...operation,
     security: scopes.flatMap((scope) => [{ oauth2: [scope] }, { bearer: [scope] }]),
     parameters: [...parameters, { $ref: '#/components/parameters/X-Request-Id' }],
-    responses: { ...Object.fromEntries(named), ...refused('management', [...always, ...refusals]) },
+    responses: { ...refused('management', [...always, ...refusals]), ...Object.fromEntries(named) },
   };
 }
 
@@ -111,10 +111,15 @@ const REFUSAL_HEADERS: Readonly<Record<number, readonly string[]>> = {
   503: ['Retry-After'],
 };
 
+/** Where not every code of a status is to be met: those of metadata only where a client is written. */
+const SHARED_CODES: Readonly<Record<string, readonly string[]>> = { Problem400: ['invalid_request'] };
+
 /** What each error answer looks like: from the tables that make them. */
 export function refusalAnswers(): Readonly<Record<string, Answer>> {
   const all = (Object.keys(REFUSALS) as ErrorStyle[]).flatMap((style) => REFUSALS[style].map((status) => ({ style, status })));
-  return Object.fromEntries(all.map(({ style, status }) => [answerName(style, status), refusalAnswer(style, status)]));
+  return Object.fromEntries(
+    all.map(({ style, status }) => [answerName(style, status), refusalAnswer(style, status, SHARED_CODES[answerName(style, status)])]),
+  );
 }
 
 /** @param codes what `error` may be */

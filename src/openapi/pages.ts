@@ -7,6 +7,21 @@ import { STYLE } from './style.ts';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
 
+/** What is shown of a schema. */
+interface Shape extends Schema {
+  readonly $ref?: string;
+  readonly title?: string;
+  readonly description?: string;
+  readonly type?: string | readonly string[];
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+  readonly items?: Shape;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Shape[];
+  readonly oneOf?: readonly Shape[];
+  readonly format?: string;
+}
+
 interface Entry {
   readonly method: string;
   readonly path: string;
@@ -112,52 +127,29 @@ function exampleText(value: unknown, mediaType: string): string {
   return typeof value === 'string' ? value : JSON.stringify(value, null, 2);
 }
 
-function schemaBlock(schema: Schema): Markup {
-  const {
-    description,
-    title,
-    properties = {},
-    required = [],
-    oneOf,
-  } = schema as {
-    description?: string;
-    title?: string;
-    properties?: Readonly<Record<string, Schema>>;
-    required?: readonly string[];
-    oneOf?: readonly Schema[];
-  };
-  const hasMembers = Object.keys(properties).length > 0;
-  const alternatives = hasMembers ? [] : (oneOf ?? []);
+function schemaBlock(schema: Shape): Markup {
+  const { description, title, properties, oneOf = [], $ref } = schema;
   return html`${title === undefined ? '' : html`<p class="title">${title}</p>`}
 ${description === undefined ? '' : html`<p>${prose(description)}</p>`}
-${'$ref' in schema ? html`<p>${typeOf(schema)}</p>` : ''}
-${hasMembers ? html`<dl>${Object.entries(properties).map(([name, member]) => memberEntry(name, member, required.includes(name)))}</dl>` : ''}
-${alternatives.map(schemaBlock)}`;
+${$ref === undefined ? '' : html`<p>${typeOf(schema)}</p>`}
+${memberList(schema)}
+${/* Beside members they say which of these go together, as the description does. */ properties ? '' : oneOf.map(schemaBlock)}`;
 }
 
-function memberEntry(name: string, schema: Schema, isRequired: boolean): Markup {
+/** Of an object, or of the objects in an array. */
+function memberList({ properties, required = [], items }: Shape): Markup {
+  if (!properties) return items ? memberList(items) : html``;
+  return html`<dl>${Object.entries(properties).map(([name, member]) => memberEntry(name, member, required.includes(name)))}</dl>`;
+}
+
+function memberEntry(name: string, schema: Shape, isRequired: boolean): Markup {
   const notes = [...(isRequired ? ['required'] : []), ...limits(schema)].map((note) => `, ${note}`).join('');
-  return html`<dt><code>${name}</code> <span class="type">${typeOf(schema)}${notes}</span></dt><dd>${prose(String(schema.description ?? ''))}</dd>`;
+  const meaning = prose(schema.description ?? '');
+  return html`<dt><code>${name}</code> <span class="type">${typeOf(schema)}${notes}</span></dt><dd>${meaning}${memberList(schema)}</dd>`;
 }
 
-function typeOf(schema: Schema): Markup {
-  const {
-    $ref,
-    type,
-    items,
-    enum: values,
-    anyOf,
-    oneOf,
-    format,
-  } = schema as {
-    $ref?: string;
-    type?: string | readonly string[];
-    items?: Schema;
-    enum?: readonly unknown[];
-    anyOf?: readonly Schema[];
-    oneOf?: readonly Schema[];
-    format?: string;
-  };
+function typeOf(schema: Shape): Markup {
+  const { $ref, type, items, enum: values, anyOf, oneOf, format } = schema;
   if ($ref !== undefined) {
     const name = $ref.split('/').at(-1) ?? '';
     return html`<a href="#schema-${name}">${name}</a>`;
