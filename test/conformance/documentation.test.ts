@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { OPERATIONS, ROOT_OPERATIONS } from '../../src/openapi/document.ts';
 import { request } from '../support/client.ts';
+import { openJudge } from '../support/openapi.ts';
 import { freePort, type InProcessServer, openServer } from '../support/server.ts';
 
 let server: InProcessServer;
@@ -43,11 +44,17 @@ test('Z05 OpenAPI 3.1.1 §4.8.5: the server is the issuer, and what it lists is 
   assert.deepEqual(body.paths['/.well-known/oauth-authorization-server/tenant'].servers, [{ url: 'https://auth.example.com' }]);
 });
 
-test('Z05 both are there while no store is', async () => {
+test('Z05 both are there while no store is, and all others are 503 as they say', async () => {
   const other = await openServer({ DATABASE_URL: `postgres://x@127.0.0.1:${await freePort()}/auth` });
   try {
     for (const path of PATHS) assert.equal((await request(other.url + path)).status, 200, path);
-    assert.equal((await request(`${other.url}/jwks`)).status, 503);
+    const judge = openJudge((await request(`${other.url}/openapi.json`)).body);
+    for (const described of judge.operations) {
+      const { method, path, operation } = described;
+      const answer = await request(other.url + path.replaceAll(/\{\w+\}/g, 'x'), { method });
+      judge.mustFit(described, answer);
+      assert.equal(answer.status, 503 in operation.responses ? 503 : 200, described.name);
+    }
   } finally {
     await other.stop();
   }

@@ -236,3 +236,33 @@ test('Z02 the feed as a stream', async () => {
   };
   judge.mustFit(described, answer);
 });
+
+test('Z03 what a state or a second request refuses is described, too', async () => {
+  const create = { mediaType: 'application/json', body: { client_id: 'admin' } };
+  const end = (sub: string) => ({ mediaType: 'application/json', body: { sub }, headers: { 'idempotency-key': 'once' } });
+  const introspect = { mediaType: FORM_TYPE, body: { token: 'x' }, headers: { accept: 'text/html' } };
+  const refusals: readonly (readonly [name: string, sent: Sent, status: number])[] = [
+    ['POST /clients', create, 409],
+    ['POST /revocations', end('somebody'), 201],
+    ['POST /revocations', end('somebody else'), 422],
+    ['POST /introspect', introspect, 406],
+    ['GET /revocations', { query: { after: '1-00000000' } }, 410],
+    ['GET /clients/:client_id', { path: { client_id: 'admin' }, headers: { 'if-match': '"0"' } }, 412],
+  ];
+  for (const [name, sent, status] of refusals) {
+    const described = operationOf(name);
+    const answer = await send(described, sent);
+    judge.mustFit(described, answer);
+    assert.equal(answer.status, status, `${name}: ${answer.text}`);
+  }
+});
+
+test('Z04 who fails too often is told to wait as it is described', async () => {
+  const described = operationOf('POST /token');
+  const wrong = basic({ ...(await createClient(server)), clientSecret: 'wrong' });
+  const attempt = () => send(described, { mediaType: FORM_TYPE, body: { grant_type: 'client_credentials' } }, wrong);
+  let answer = await attempt();
+  for (let attempts = 1; answer.status === 401 && attempts < 150; attempts++) answer = await attempt();
+  assert.equal(answer.status, 429);
+  judge.mustFit(described, answer);
+});
