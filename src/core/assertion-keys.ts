@@ -36,6 +36,7 @@ export function assertionKeyProblems(metadata: KeyMetadata): readonly FieldIssue
 
 /** Who can change what is answered there becomes the client, so it has to come over TLS; but on one machine. */
 function uriProblems(uri: string): readonly FieldIssue[] {
+  if (!URL.canParse(uri)) return []; // which has been said
   const { protocol, hostname, username, password } = new URL(uri);
   const isLoopback = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
   if (protocol !== 'https:' && !isLoopback) return [{ path: ['jwks_uri'], message: 'must be an https URL with private_key_jwt' }];

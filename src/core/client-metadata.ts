@@ -6,6 +6,7 @@ import { assertionKeyProblems } from './assertion-keys.ts';
 import { ASSERTION_ALGS, KEYS_MAX, PRIVATE_MEMBERS } from './client-keys.ts';
 import { ACCESS_TOKEN_LIMIT_MAX, ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
+import { fieldProblems, pointer } from './fields.ts';
 import { parseScope } from './scope.ts';
 import { GRANT_TYPES } from './token.ts';
 
@@ -68,9 +69,10 @@ const REGISTRATION = {
   software_version: text(200).optional(),
 };
 /** RFC 7591 §2.2: these may carry a language tag, `client_name#de`. */
-const LOCALIZED = /^(client_name|client_uri|logo_uri|tos_uri|policy_uri)#[A-Za-z0-9-]{1,35}$/;
+export const LOCALIZED = /^(client_name|client_uri|logo_uri|tos_uri|policy_uri)#[A-Za-z0-9-]{1,35}$/;
 
-const METADATA = z
+/** But for the refinements, what a description of the API can be made of. */
+export const METADATA = z
   .strictObject({
     ...REGISTRATION,
     token_endpoint_auth_method: z.enum(AUTH_METHODS).default('client_secret_basic'),
@@ -150,7 +152,7 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
 }
 
 /** What a client may set for itself: RFC 7591 §2. Our own members are an administrator's to decide: one of them puts a client into others' audience. */
-const SELF_SET = [...Object.keys(REGISTRATION), 'token_endpoint_auth_method', 'grant_types', 'scope'];
+export const SELF_SET: readonly string[] = [...Object.keys(REGISTRATION), 'token_endpoint_auth_method', 'grant_types', 'scope'];
 
 /** RFC 7591 §2: members that are not understood are ignored, and so are those that are not the client's to set; null is as good as absent (RFC 7592 §2.2). */
 export function ownMetadata(document: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
@@ -174,15 +176,4 @@ export function clientMetadata(client: ClientSettings): Readonly<Record<string, 
     introspection_max_age: client.introspectionMaxAgeSeconds,
     disabled: client.disabled,
   };
-}
-
-/** RFC 6901. */
-function pointer(path: readonly PropertyKey[]): string {
-  return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-}
-
-function fieldProblems(issue: z.core.$ZodIssue): readonly FieldProblem[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ pointer: pointer([...issue.path, key]), detail: 'is not a known member' }));
-  return [{ pointer: pointer(issue.path), detail: issue.message }];
 }

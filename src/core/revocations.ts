@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { CLIENT_ID_PATTERN } from './clients.ts';
 import { Problem } from './errors.ts';
+import { readFields } from './fields.ts';
 import { couldBeAccessToken, hashToken, type TokenHash } from './reference-token.ts';
 
 /** Whose tokens end. */
@@ -52,7 +53,7 @@ const text = (max: number) =>
     .min(1)
     .max(max)
     .regex(/^\P{Cc}*$/u, 'must not contain control characters');
-const ORDER = z.strictObject({
+export const ORDER = z.strictObject({
   token: z.string().min(1).optional(),
   token_hash: z
     .string()
@@ -74,16 +75,7 @@ const ORDER = z.strictObject({
  * @throws Problem `invalid_request` — one entry per field that is wrong
  */
 export function parseRevocation(document: Readonly<Record<string, unknown>>, now: number): RevocationOrder {
-  const result = ORDER.safeParse(document);
-  if (!result.success) {
-    const fields = result.error.issues.flatMap((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => ({ pointer: `/${key}`, detail: 'is not a known member' }))
-        : [{ pointer: `/${issue.path.join('/')}`, detail: issue.message }],
-    );
-    throw invalid('the revocation is not valid', fields);
-  }
-  const { reason, dry_run: isDryRun, issued_before: issuedBefore, ...order } = result.data;
+  const { reason, dry_run: isDryRun, issued_before: issuedBefore, ...order } = readFields(ORDER, document, 'the revocation is not valid');
   const named = TARGETS.filter((name) => order[name] !== undefined);
   if (named.length !== 1) throw invalid(`exactly one of ${TARGETS.join(', ')} is needed`);
   if (order.grant_id !== undefined) {

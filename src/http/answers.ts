@@ -13,7 +13,7 @@ export function json(body: unknown, status = 200, headers: Headers = {}): Respon
 }
 
 /** A body of another media type: a bare JWT, a problem document. */
-export function answer(body: string, contentType: string, status = 200, headers: Headers = {}): Response {
+export function answer(body: string | Uint8Array, contentType: string, status = 200, headers: Headers = {}): Response {
   const caching = headers['cache-control'] === undefined ? NO_STORE : {};
   return new FastResponse(body, { status, headers: { ...SAFE, ...caching, 'content-type': contentType, ...headers } });
 }

@@ -21,13 +21,14 @@ import { auditRoutes } from './audit.ts';
 import { clientSecretRoutes } from './client-secrets.ts';
 import { clientRoutes } from './clients.ts';
 import type { Denials } from './denials.ts';
+import { answerPrepared, type Documentation, openDocumentation } from './documentation.ts';
 import { type ErrorStyle, errorResponse, HttpError } from './errors.ts';
 import type { Feed } from './feed.ts';
 import { live, type NodeState, ready } from './health.ts';
 import { introspectEndpoint } from './introspect.ts';
 import { jwks } from './jwks.ts';
 import { keyRoutes } from './keys.ts';
-import { metadata } from './metadata.ts';
+import { METADATA_PATH, metadata, metadataPath } from './metadata.ts';
 import { type Metrics, metricsPage } from './metrics.ts';
 import { type RegistrationDeps, registrationRoutes } from './registration.ts';
 import { initialTokenRoutes } from './registration-tokens.ts';
@@ -90,13 +91,20 @@ export interface Route {
   readonly isOffered?: (deps: HttpDeps) => boolean;
 }
 
+/** What there is without any store. */
+export interface OpenCall {
+  readonly request: Request;
+  readonly metrics: Metrics;
+  readonly documentation: Documentation;
+}
+
 /** One that answers before the start is done, too, and when no store does. */
 export interface OpenRoute extends Omit<Route, 'answer'> {
-  readonly answerAlways: (metrics: Metrics) => Response | Promise<Response>;
+  readonly answerAlways: (call: OpenCall) => Response | Promise<Response>;
 }
 
 /** Relative to the issuer. docs/conformance.md has a row for each; a test sees to it. */
-export const ROUTES: readonly Route[] = [
+export const ROUTES: readonly (Route | OpenRoute)[] = [
   { method: 'POST', path: '/token', style: 'oauth', answer: tokenEndpoint },
   { method: 'POST', path: '/introspect', style: 'oauth', answer: introspectEndpoint },
   { method: 'POST', path: '/revoke', style: 'oauth', answer: revokeEndpoint },
@@ -108,26 +116,36 @@ export const ROUTES: readonly Route[] = [
   ...clientSecretRoutes,
   ...registrationRoutes,
   ...initialTokenRoutes,
+  {
+    method: 'GET',
+    path: '/openapi.json',
+    style: 'oauth',
+    answerAlways: async ({ request, documentation }) => answerPrepared(request, (await documentation()).openapi),
+  },
+  {
+    method: 'GET',
+    path: '/docs',
+    style: 'oauth',
+    answerAlways: async ({ request, documentation }) => answerPrepared(request, (await documentation()).page),
+  },
 ];
-
-const METADATA_PATH = '/.well-known/oauth-authorization-server';
 
 /** At the listener's root, wherever the issuer is. */
 export const ROOT_ROUTES: readonly (Route | OpenRoute)[] = [
   { method: 'GET', path: METADATA_PATH, style: 'oauth', answer: metadata },
   { method: 'GET', path: '/health/live', style: 'oauth', answerAlways: live },
   { method: 'GET', path: '/health/ready', style: 'oauth', answer: ready },
-  { method: 'GET', path: '/metrics', style: 'oauth', answerAlways: metricsPage },
+  { method: 'GET', path: '/metrics', style: 'oauth', answerAlways: ({ metrics }) => metricsPage(metrics) },
 ];
 
 /** @param deps `undefined` while the start is not done: live, but every answer that needs a store is 503 */
 export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: () => HttpDeps | undefined): Hono {
   const app = new Hono();
+  const documentation = openDocumentation(issuer);
   const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
   const routes = [
     ...ROUTES.map((route) => ({ route, path: issuerPath + route.path })),
-    // RFC 8414 §3.1: the well-known part is inserted before the issuer's path.
-    ...ROOT_ROUTES.map((route) => ({ route, path: route.path === METADATA_PATH ? METADATA_PATH + issuerPath : route.path })),
+    ...ROOT_ROUTES.map((route) => ({ route, path: route.path === METADATA_PATH ? metadataPath(issuerPath) : route.path })),
   ];
   for (const { route, path } of routes) {
     const count = metrics.route(route.method, route.path);
@@ -138,7 +156,7 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
       try {
         response =
           'answerAlways' in route
-            ? await route.answerAlways(metrics)
+            ? await route.answerAlways({ request: c.req.raw, metrics, documentation })
             : await respond(route, { request: c.req.raw, requestId, param: (name) => c.req.param(name) ?? '' }, deps());
       } catch (error) {
         if (error instanceof Unavailable && !('answerAlways' in route) && route.answer !== ready) metrics.refused(error.reason);

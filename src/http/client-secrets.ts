@@ -1,16 +1,33 @@
 /** `/clients/{client_id}/secrets` (docs/client.md). */
+import { z } from 'zod';
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
 import { type Client, hasEnded, hasSecrets, requireOwnScopes, SECRETS_MAX } from '../core/clients.ts';
 import { Problem } from '../core/errors.ts';
+import { readFields } from '../core/fields.ts';
 import type { FurtherSecret } from '../core/ports.ts';
 import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { clientIdOf, noSuchClient, secretDocument } from './client-document.ts';
 import { readPreconditions, requirePreconditions } from './etag.ts';
 import { readOnce, shownBefore } from './idempotency.ts';
-import { authorize, hasBody, JSON_TYPE, parseTime, queryOf, readChange } from './management.ts';
+import { authorize, hasBody, JSON_TYPE, queryOf, readChange, time } from './management.ts';
 
 const WRITER = 'auth:clients';
+const NOT_VALID = 'the secret is not valid';
+const NAME = 'must be 1 to 200 characters of text';
+const FUTURE = {
+  expires_at: 'must be a time in the future, RFC 3339',
+  previous_expires_at: 'must be a time in the future, RFC 3339; a secret that is to end now is removed',
+};
+
+export const NEW_SECRET = z.strictObject({
+  name: z
+    .string(NAME)
+    .regex(/^\P{Cc}{1,200}$/u, NAME)
+    .optional(),
+  expires_at: time(FUTURE.expires_at).optional(),
+  previous_expires_at: time(FUTURE.previous_expires_at).optional(),
+});
 
 export const clientSecretRoutes: readonly Route[] = [
   { method: 'POST', path: '/clients/:client_id/secrets', style: 'management', answer: addSecret },
@@ -64,20 +81,11 @@ function readRevokeTokens({ request }: Call): 'keep' | 'end' {
 }
 
 function parseNewSecret(document: Readonly<Record<string, unknown>>, now: number): Omit<FurtherSecret, 'verifier'> {
-  const { name, expires_at: expires, previous_expires_at: othersExpire, ...others } = document;
-  const [expiresAt, othersExpireAt] = [parseTime(expires), parseTime(othersExpire)];
-  const isFuture = (given: unknown, time: Date | undefined) =>
-    given === undefined || (time !== undefined && !hasEnded({ expiresAt: time }, now));
-  const fields = [
-    ...Object.keys(others).map((other) => ({ pointer: `/${other}`, detail: 'is not a known member' })),
-    ...(name === undefined || (typeof name === 'string' && /^\P{Cc}{1,200}$/u.test(name))
-      ? []
-      : [{ pointer: '/name', detail: 'must be 1 to 200 characters of text' }]),
-    ...(isFuture(expires, expiresAt) ? [] : [{ pointer: '/expires_at', detail: 'must be a time in the future, RFC 3339' }]),
-    ...(isFuture(othersExpire, othersExpireAt)
-      ? []
-      : [{ pointer: '/previous_expires_at', detail: 'must be a time in the future, RFC 3339; a secret that is to end now is removed' }]),
-  ];
-  if (fields.length > 0) throw new Problem('invalid_request', 'the secret is not valid', fields);
-  return { name: name as string | undefined, expiresAt, othersExpireAt };
+  const given = readFields(NEW_SECRET, document, NOT_VALID);
+  const { name, expires_at: expiresAt, previous_expires_at: othersExpireAt } = given;
+  const fields = Object.entries(FUTURE)
+    .filter(([member]) => hasEnded({ expiresAt: given[member as keyof typeof FUTURE] }, now))
+    .map(([member, detail]) => ({ pointer: `/${member}`, detail }));
+  if (fields.length > 0) throw new Problem('invalid_request', NOT_VALID, fields);
+  return { name, expiresAt, othersExpireAt };
 }

@@ -43,6 +43,13 @@ const PROBLEM_STATUS: Record<ProblemCode, number> = {
   precondition_failed: 412,
 };
 
+/** RFC 6750 §3.1. */
+const BEARER_STATUS: Record<NonNullable<BearerError['code']>, number> = {
+  invalid_request: 400,
+  invalid_token: 401,
+  insufficient_scope: 403,
+};
+
 const HTTP_CODE: Record<HttpError['status'], string> = {
   400: 'invalid_request',
   404: 'not_found',
@@ -74,8 +81,21 @@ const TITLES: Readonly<Record<number, string>> = {
 /** What the caller can do something about. */
 const OUTAGE: { readonly [reason in OutageReason]?: string } = { client_keys: "the keys at the client's jwks_uri cannot be fetched" };
 
+const UNAVAILABLE = 'temporarily_unavailable';
 const BASIC_CHALLENGE = 'Basic realm="auth", charset="UTF-8"';
 const RETRY_AFTER_SECONDS = '1';
+
+export function titleOf(status: number): string {
+  return TITLES[status] ?? 'Error';
+}
+
+/** Every `error` that an answer of this style may have with this status, refusals and outages: for the description of the API. */
+export function errorCodes(status: number, style: ErrorStyle): readonly string[] {
+  const statuses: readonly Readonly<Record<string, number>>[] = style === 'oauth' ? [OAUTH_STATUS] : [PROBLEM_STATUS, BEARER_STATUS];
+  const codes = statuses.flatMap((table) => Object.keys(table).filter((code) => table[code] === status));
+  const ofHttp = status === 503 ? UNAVAILABLE : HTTP_CODE[status as HttpError['status']];
+  return [...new Set([...codes, ...(ofHttp === undefined ? [] : [ofHttp])])];
+}
 
 interface Refusal {
   readonly status: number;
@@ -91,7 +111,7 @@ export function errorResponse(error: unknown, style: ErrorStyle, log: Logger): R
   if (style === 'oauth') return json({ error: code ?? 'invalid_token', error_description: description }, status, headers);
   const problem = {
     type: 'about:blank',
-    title: TITLES[status] ?? 'Error',
+    title: titleOf(status),
     status,
     detail: description,
     error: code ?? 'invalid_token',
@@ -127,7 +147,7 @@ function refusalOf(error: unknown, log: Logger): Refusal {
     const headers = { 'retry-after': RETRY_AFTER_SECONDS };
     return {
       status: 503,
-      code: 'temporarily_unavailable',
+      code: UNAVAILABLE,
       description: OUTAGE[error.reason] ?? 'a store that this needs does not answer',
       headers,
     };
@@ -138,7 +158,7 @@ function refusalOf(error: unknown, log: Logger): Refusal {
 
 /** RFC 6750 §3: the challenge says what is missing; no error code when no token was presented. */
 function bearerRefusal({ code, message, scope }: BearerError): Refusal {
-  const status = code === 'invalid_request' ? 400 : code === 'insufficient_scope' ? 403 : 401;
+  const status = BEARER_STATUS[code ?? 'invalid_token'];
   const parts = ['Bearer realm="auth"', ...(code ? [`error="${code}"`] : []), ...(scope ? [`scope="${scope}"`] : [])];
   return { status, code, description: message, headers: { 'www-authenticate': parts.join(', ') } };
 }

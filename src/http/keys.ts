@@ -1,11 +1,23 @@
 /** `/keys`: the signing keys and their schedule (docs/keys.md). */
-import { type FieldProblem, Problem } from '../core/errors.ts';
+import { z } from 'zod';
+import { readFields } from '../core/fields.ts';
 import type { PlannedKey, Rotation } from '../core/key-schedule.ts';
 import { json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
-import { authorize, hasBody, JSON_TYPE, parseTime, readChange } from './management.ts';
+import { authorize, hasBody, JSON_TYPE, readChange, time } from './management.ts';
 
 const SCOPE = 'auth:keys';
+
+const ACTIVATE_AT = 'must be a time, RFC 3339, or "now"';
+export const ROTATION = z
+  .strictObject({
+    activate_at: z.union([z.literal('now'), time(ACTIVATE_AT)], ACTIVATE_AT).optional(),
+    compromised: z.boolean('must be true or false').default(false),
+  })
+  .refine(({ activate_at, compromised }) => !compromised || activate_at === undefined, {
+    path: ['activate_at'],
+    message: 'cannot be given: after a compromise the new key signs at once',
+  });
 
 export const keyRoutes: readonly Route[] = [
   { method: 'GET', path: '/keys', style: 'management', answer: listKeys },
@@ -28,16 +40,8 @@ async function rotateKeys(call: Call, deps: HttpDeps): Promise<Response> {
 
 /** @throws Problem `invalid_request` */
 function parseRotation(document: Readonly<Record<string, unknown>>): Rotation {
-  const { activate_at, compromised = false, ...others } = document;
-  const time = activate_at === 'now' ? 'now' : parseTime(activate_at);
-  const fields: FieldProblem[] = Object.keys(others).map((other) => ({ pointer: `/${other}`, detail: 'is not a known member' }));
-  if (typeof compromised !== 'boolean') fields.push({ pointer: '/compromised', detail: 'must be true or false' });
-  if (activate_at !== undefined && time === undefined)
-    fields.push({ pointer: '/activate_at', detail: 'must be a time, RFC 3339, or "now"' });
-  if (activate_at !== undefined && compromised === true)
-    fields.push({ pointer: '/activate_at', detail: 'cannot be given: after a compromise the new key signs at once' });
-  if (fields.length > 0) throw new Problem('invalid_request', 'the rotation is not valid', fields);
-  return compromised === true ? { kind: 'compromised' } : { kind: 'planned', activateAt: time };
+  const { activate_at: activateAt, compromised } = readFields(ROTATION, document, 'the rotation is not valid');
+  return compromised ? { kind: 'compromised' } : { kind: 'planned', activateAt };
 }
 
 /** Nothing private: the public part is at `/jwks`. */

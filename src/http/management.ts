@@ -1,4 +1,5 @@
 /** What the management endpoints share: who may, the body of a change, pages. */
+import { z } from 'zod';
 import { authorizeBearer } from '../core/bearer.ts';
 import { BearerError, Problem } from '../core/errors.ts';
 import type { Actor } from '../core/ports.ts';
@@ -7,8 +8,8 @@ import { readJsonObject } from './body.ts';
 import { readBearer } from './credentials.ts';
 
 export const JSON_TYPE = 'application/json';
-const PAGE_DEFAULT = 100;
-const PAGE_MAX = 500;
+export const PAGE_DEFAULT = 100;
+export const PAGE_MAX = 500;
 
 /**
  * RFC 6750: the caller's token must hold one of these scopes, the first of which is named to who has none.
@@ -67,6 +68,17 @@ export function readLimit(text: string | null): number {
 export function hasBody({ headers }: Request): boolean {
   return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
 }
+
+/** A time in a body, {@link parseTime}. */
+export const time = (message: string) =>
+  z
+    .string(message)
+    .meta({ format: 'date-time' })
+    .transform((text, context) => {
+      const parsed = parseTime(text);
+      if (!parsed) context.addIssue({ code: 'custom', message });
+      return parsed ?? z.NEVER;
+    });
 
 /** RFC 3339; JavaScript would take the 30th of February for the 2nd of March, and lets an offset lead into the year 10000, which no text of RFC 3339 names. */
 export function parseTime(text: unknown): Date | undefined {

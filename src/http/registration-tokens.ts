@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { secretVerifier } from '../core/client-auth.ts';
 import { Problem } from '../core/errors.ts';
+import { readFields } from '../core/fields.ts';
 import type { InitialToken } from '../core/registration.ts';
 import { mintRegistrationToken } from '../core/registration-token.ts';
 import { ownScopes, parseScope } from '../core/scope.ts';
@@ -22,10 +23,11 @@ export const initialTokenRoutes: readonly Route[] = [
 
 const LIFE_SECONDS_DEFAULT = 7 * 86_400;
 const LIFE_SECONDS_MAX = 367 * 86_400;
+const NOT_VALID = 'the registration token is not valid';
 const USES_MAX = 1_000_000;
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const NEW_TOKEN = z.strictObject({
+export const NEW_TOKEN = z.strictObject({
   name: z
     .string()
     .regex(/^\P{Cc}{1,200}$/u, 'must be 1 to 200 characters of text')
@@ -74,10 +76,11 @@ async function deleteToken(call: Call, deps: HttpDeps): Promise<Response> {
 }
 
 /** @throws Problem `invalid_request` */
-function parseNewToken(document: object, now: number): Pick<InitialToken, 'name' | 'scope' | 'uses' | 'expiresAt'> {
-  const result = NEW_TOKEN.safeParse(document);
-  if (!result.success) throw invalid(result.error.issues.flatMap(fieldProblems));
-  const { name, uses, scope, expires_at: end } = result.data;
+function parseNewToken(
+  document: Readonly<Record<string, unknown>>,
+  now: number,
+): Pick<InitialToken, 'name' | 'scope' | 'uses' | 'expiresAt'> {
+  const { name, uses, scope, expires_at: end } = readFields(NEW_TOKEN, document, NOT_VALID);
   const expiresAt = parseTime(end) ?? new Date((now + LIFE_SECONDS_DEFAULT) * 1000);
   const lifeSeconds = expiresAt.getTime() / 1000 - now;
   if (lifeSeconds <= 0 || lifeSeconds > LIFE_SECONDS_MAX)
@@ -87,14 +90,8 @@ function parseNewToken(document: object, now: number): Pick<InitialToken, 'name'
   return { name, uses: uses ?? undefined, scope: scope === undefined ? undefined : parseScope(scope), expiresAt };
 }
 
-function fieldProblems(issue: z.core.$ZodIssue) {
-  const names = issue.code === 'unrecognized_keys' ? issue.keys : [String(issue.path[0] ?? '')];
-  const detail = issue.code === 'unrecognized_keys' ? 'is not a known member' : issue.message;
-  return names.map((name) => ({ pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail }));
-}
-
 function invalid(fields: Problem['fields']): Problem {
-  return new Problem('invalid_request', 'the registration token is not valid', fields);
+  return new Problem('invalid_request', NOT_VALID, fields);
 }
 
 /** Never the token itself, or its verifier. */

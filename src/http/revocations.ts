@@ -11,7 +11,7 @@ import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './manage
 const WRITER = 'auth:revocations';
 const READERS = ['auth:revocations:read', WRITER] as const;
 const STREAM_TYPE = 'text/event-stream';
-const WAIT_SECONDS_MAX = 60;
+export const WAIT_SECONDS_MAX = 60;
 /** A log of millions of entries that have expired is not read in one request: an empty page says where to go on. */
 const ROUNDS_MAX = 200;
 

@@ -68,7 +68,13 @@ test('C01 RFC 7591 §3.2.1: each registration is another client, whatever id or 
 
 const REFUSALS: readonly [why: string, metadata: Readonly<Record<string, unknown>>, error: string, says: RegExp][] = [
   ['a public client', { token_endpoint_auth_method: 'none' }, 'invalid_client_metadata', /\/token_endpoint_auth_method/],
-  ['an unknown method', { token_endpoint_auth_method: 'private_key_jwt' }, 'invalid_client_metadata', /\/token_endpoint_auth_method/],
+  ['an unknown method', { token_endpoint_auth_method: 'client_secret_jwt' }, 'invalid_client_metadata', /\/token_endpoint_auth_method/],
+  [
+    'a method that is for administrators to give',
+    { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: 'https://keys.example.com/' },
+    'invalid_client_metadata',
+    /\/token_endpoint_auth_method/,
+  ],
   ['a grant that is not there', { grant_types: ['authorization_code'] }, 'invalid_client_metadata', /\/grant_types/],
   ['one that is and one that is not', { grant_types: ['client_credentials', 'implicit'] }, 'invalid_client_metadata', /\/grant_types/],
   ['a response type', { response_types: ['code'] }, 'invalid_client_metadata', /\/response_types/],

@@ -67,6 +67,7 @@ const METADATA_REFUSALS: readonly [why: string, document: Document, ...pointers:
   ['ttl 0', { access_token_ttl: 0 }, '/access_token_ttl'],
   ['limit 0', { access_token_limit: 0 }, '/access_token_limit'],
   ['limit beyond what is counted', { access_token_limit: 10_001 }, '/access_token_limit'],
+  ['a jwks_uri that is none, with private_key_jwt', { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: 'https://' }, '/jwks_uri'],
   ['ttl text', { access_token_ttl: '60' }, '/access_token_ttl'],
   ['ttl fraction', { access_token_ttl: 1.5 }, '/access_token_ttl'],
   ['ttl above a year and a day', { access_token_ttl: ACCESS_TOKEN_TTL_MAX_SECONDS + 1 }, '/access_token_ttl'],

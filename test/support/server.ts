@@ -47,6 +47,7 @@ export async function openServer(environment: Readonly<Record<string, string>> =
     onDisplaced: () => undefined,
     onHistoryChanged: () => undefined,
   });
+  await server.prepared;
   return {
     url: server.url,
     admin,
