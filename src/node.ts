@@ -103,7 +103,7 @@ export function openNode(
     log: changeLog(followerDb),
     tokens: accessTokenStore(db, announce),
     clients: clientDirectory(db),
-    administration: clientAdministration(db, announce),
+    administration: clientAdministration(db, announce, config.scopePolicy),
     revocations: revocationStore(db, announce),
     signingKeys: keyStore(keys),
     nodes: nodeRegistry(followerDb, db),

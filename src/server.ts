@@ -16,6 +16,7 @@ import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
 import { auditLog, tellAudit } from './postgres/audit.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
+import { scopeCatalogue } from './postgres/scopes.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
@@ -134,6 +135,7 @@ function httpDeps(config: Config, { memory, feed, state, secretUsed }: Node, db:
     tokens: memory.tokens,
     administration: memory.administration,
     revocations: memory.revocations,
+    scopes: scopeCatalogue(db),
     feed,
     audit,
     denials: new Denials({ audit, tokens: memory.tokens, log }),

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
-import { ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
+import { ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, CLIENT_ID_PATTERN, type ClientSettings } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { parseScope } from './scope.ts';
 import { GRANT_TYPES } from './token.ts';
@@ -96,6 +96,13 @@ const METADATA = z
     access_token_ttl: z.int().min(1).max(ACCESS_TOKEN_TTL_MAX_SECONDS).optional(),
     introspection_max_age: z.int().min(0).max(86_400).default(0),
     disabled: z.boolean().default(false),
+    administers: z
+      .strictObject({
+        prefix: z.string().regex(CLIENT_ID_PATTERN, 'must be what a client id can begin with').optional(),
+        created: z.literal(true, 'must be true, or not be there').optional(),
+      })
+      .refine(({ prefix, created }) => prefix !== undefined || created, 'must have prefix, created or both')
+      .optional(),
   })
   .refine((metadata) => !(metadata.jwks && metadata.jwks_uri), { path: ['jwks_uri'], message: 'must not be given together with jwks' });
 
@@ -103,7 +110,7 @@ const METADATA = z
 const PROBLEMS_MAX = 100;
 
 /** Members of a client document that the server sets; ignored when they come back, so that what was read can be written. */
-const READ_ONLY = ['client_id', 'client_id_issued_at', 'client_secret_expires_at', 'secrets', 'created_at', 'updated_at'];
+const READ_ONLY = ['client_id', 'client_id_issued_at', 'client_secret_expires_at', 'secrets', 'created_at', 'created_by', 'updated_at'];
 
 /**
  * Metadata by its wire names, read strictly: an unknown member is refused, so that a typing error is not silent.
@@ -140,6 +147,7 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
     accessTokenTtlSeconds: metadata.access_token_ttl,
     introspectionMaxAgeSeconds: metadata.introspection_max_age,
     disabled: metadata.disabled,
+    ...(metadata.administers && { administers: metadata.administers }),
     registration: Object.fromEntries([...Object.entries(metadata).filter(([name]) => name in REGISTRATION), ...localized]),
   };
 }
@@ -158,6 +166,7 @@ export function clientMetadata(client: ClientSettings): Readonly<Record<string, 
     ...(client.accessTokenTtlSeconds !== undefined && { access_token_ttl: client.accessTokenTtlSeconds }),
     introspection_max_age: client.introspectionMaxAgeSeconds,
     disabled: client.disabled,
+    ...(client.administers && { administers: client.administers }),
   };
 }
 

@@ -11,6 +11,7 @@ import {
   type ClientDirectory,
   type KeyStore,
   type RevocationStore,
+  type ScopeCatalogue,
   Unavailable,
 } from '../core/ports.ts';
 import type { TokenDeps } from '../core/token.ts';
@@ -30,6 +31,7 @@ import { type Metrics, metricsPage } from './metrics.ts';
 import { requestIdOf } from './request-id.ts';
 import { revocationRoutes } from './revocations.ts';
 import { revokeEndpoint } from './revoke.ts';
+import { scopeRoutes } from './scopes.ts';
 import type { FailureThrottle } from './throttle.ts';
 import { tokenEndpoint } from './token.ts';
 
@@ -46,6 +48,7 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
   readonly revocations: RevocationStore;
+  readonly scopes: ScopeCatalogue;
   readonly feed: Feed;
   readonly keyAdministration: Pick<KeyStore, 'rotate'>;
   /** how long a key is published before it signs */
@@ -97,6 +100,7 @@ export const ROUTES: readonly Route[] = [
   ...keyRoutes,
   ...auditRoutes,
   ...clientSecretRoutes,
+  ...scopeRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

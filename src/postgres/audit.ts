@@ -12,6 +12,9 @@ export type AuditAction =
   | 'keys.move'
   | 'keys.end'
   | 'revocation.add'
+  | 'scope.create'
+  | 'scope.delete'
+  | 'scope.update'
   | 'token.revoke';
 
 /**

@@ -1,11 +1,24 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import { clientChanges, clientDetail } from '../core/audit.ts';
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
+import {
+  type Administers,
+  administratorStanding,
+  isInPart,
+  partOf,
+  requireCreation,
+  requireNoWider,
+  type Standing,
+} from '../core/delegation.ts';
 import type { Actor, ClientAdministration, ClientDirectory, ClientFilter, EndedSecret, FurtherSecret, NewSecret } from '../core/ports.ts';
+import type { ScopePolicy } from '../core/scope-catalogue.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
 import { pageOfIds } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
+import { keepAdministrator } from './last-administrator.ts';
+import { limitsOf } from './limits.ts';
+import { requireCatalogued } from './scopes.ts';
 
 interface ClientRow {
   readonly client_id: string;
@@ -21,7 +34,9 @@ interface ClientRow {
   readonly introspection_max_age: number;
   readonly disabled: boolean;
   readonly registration: Readonly<Record<string, unknown>>;
+  readonly administers: Administers | null;
   readonly created_at: Date;
+  readonly created_by: string | null;
   readonly updated_at: Date;
   readonly secrets: readonly SecretRow[];
   readonly last_seq: number;
@@ -38,7 +53,7 @@ interface SecretRow {
 }
 
 const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
-  c.access_token_ttl, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
+  c.access_token_ttl, c.introspection_max_age, c.disabled, c.registration, c.administers, c.created_at, c.created_by, c.updated_at,
   (select coalesce(json_agg(json_build_object('id', s.id, 'name', s.name, 'verifier', s.verifier, 'created_at', s.created_at,
     'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
    from client_secret s where s.client_id = c.client_id) as secrets`;
@@ -58,13 +73,16 @@ export function clientDirectory(db: Db): ClientDirectory {
   };
 }
 
-/** @param announce of each change, once it is durable */
-export function clientAdministration(db: Db, announce: Announce): ClientAdministration {
+/**
+ * @param announce of each change, once it is durable
+ * @param policy what becomes of a scope that is not in the catalogue
+ */
+export function clientAdministration(db: Db, announce: Announce, policy: ScopePolicy = 'open'): ClientAdministration {
   const changes: Changes = (work) => changing(db, announce, work);
   return {
     list: (page, filter) => list(db, page, filter),
-    insert: (id, settings, secret, actor) => insert(changes, id, settings, secret, actor),
-    update: (id, change, actor) => update(changes, id, change, actor),
+    insert: (id, settings, secret, actor) => insert(changes, policy, { id, settings, secret }, actor),
+    update: (id, change, actor) => update(changes, policy, { id, change }, actor),
     delete: (id, check, actor) => remove(changes, id, check, actor),
     addSecret: (id, secret, check, actor) => addSecret(changes, id, secret, check, actor),
     removeSecret: (id, secret, check, actor) => removeSecret(changes, id, secret, check, actor),
@@ -88,14 +106,15 @@ async function list(
 
 async function insert(
   changes: Changes,
-  id: string,
-  settings: ClientSettings,
-  secret: NewSecret | undefined,
+  policy: ScopePolicy,
+  { id, settings, secret }: { readonly id: string; readonly settings: ClientSettings; readonly secret: NewSecret | undefined },
   actor: Actor,
 ): Promise<Client | undefined> {
   try {
     return await changes(async (tx, append) => {
-      await insertClientRow(tx, id, settings);
+      requireCreation(await limitsOf(tx, actor), id, settings);
+      await requireCatalogued(tx, policy, settings.scope);
+      await insertClientRow(tx, id, settings, actor.clientId);
       if (secret) await insertSecret(tx, id, secret);
       await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
       append(await appendChange(tx, 'client_record', id));
@@ -109,23 +128,27 @@ async function insert(
 
 async function update(
   changes: Changes,
-  id: string,
-  change: (current: Client) => ClientSettings,
+  policy: ScopePolicy,
+  { id, change }: { readonly id: string; readonly change: (current: Client) => ClientSettings },
   actor: Actor,
 ): Promise<Client | undefined> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current) return undefined;
+    const held = await lock(tx, id, actor);
+    if (!held) return undefined;
+    const { current, limits, standing } = held;
     const settings = change(current);
+    requireNoWider(limits, current, settings);
+    await requireCatalogued(tx, policy, settings.scope);
     await tx.query({
       name: 'update-client',
       text: `update client set auth_method = $2, grant_types = $3, scope = $4, audience = $5, resources = $6, claims = $7,
           access_token_format = $8, access_token_ttl = $9, introspection_max_age = $10, disabled = $11, registration = $12,
-          updated_at = clock_timestamp()
+          administers = $13, updated_at = clock_timestamp()
         where client_id = $1`,
       values: [id, ...settingValues(settings)],
     });
     await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
     return find(tx, id);
   });
@@ -133,9 +156,11 @@ async function update(
 
 async function remove(changes: Changes, id: string, check: (current: Client) => void, actor: Actor): Promise<boolean> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current) return false;
+    const held = await lock(tx, id, actor);
+    if (!held) return false;
+    const { current, limits, standing } = held;
     check(current);
+    requireNoWider(limits, current);
     await tx.query({ name: 'delete-client-secrets', text: 'delete from client_secret where client_id = $1', values: [id] });
     await tx.query({
       name: 'delete-client',
@@ -143,6 +168,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
       values: [id],
     });
     await writeAudit(tx, actor, 'client.delete', id, clientDetail(current));
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, 'client', id));
     return true;
   });
@@ -156,15 +182,18 @@ async function addSecret(
   actor: Actor,
 ): Promise<ClientSecret | undefined> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current) return undefined;
+    const held = await lock(tx, id, actor);
+    if (!held) return undefined;
+    const { current, limits, standing } = held;
     check(current);
+    requireNoWider(limits, current);
     const { othersExpireAt } = secret;
     await deleteEndedSecrets(tx, id);
     if (othersExpireAt) await shortenSecrets(tx, id, othersExpireAt);
     const secretId = await insertSecret(tx, id, secret);
     const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
     await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, 'client_record', id));
     return (await find(tx, id))?.secrets.find((added) => added.id === secretId);
   });
@@ -178,23 +207,27 @@ async function removeSecret(
   actor: Actor,
 ): Promise<boolean> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current?.secrets.some((secret) => secret.id === secretId)) return false;
+    const held = await lock(tx, id, actor);
+    if (!held?.current.secrets.some((secret) => secret.id === secretId)) return false;
+    const { current, limits, standing } = held;
     check(current);
+    requireNoWider(limits, current);
     await tx.query({ name: 'delete-secret', text: 'delete from client_secret where id = $1 and client_id = $2', values: [secretId, id] });
     await writeAudit(tx, actor, 'client.secret.remove', id, { secret_id: secretId, revoke_tokens: tokens === 'end' });
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, tokens === 'end' ? 'client' : 'client_record', id));
     return true;
   });
 }
 
-export async function insertClientRow(tx: Queries, id: string, settings: ClientSettings): Promise<void> {
+/** @param createdBy `undefined`: the server itself */
+export async function insertClientRow(tx: Queries, id: string, settings: ClientSettings, createdBy?: string): Promise<void> {
   await tx.query({
     name: 'insert-client',
     text: `insert into client (client_id, auth_method, grant_types, scope, audience, resources, claims, access_token_format,
-        access_token_ttl, introspection_max_age, disabled, registration)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-    values: [id, ...settingValues(settings)],
+        access_token_ttl, introspection_max_age, disabled, registration, administers, created_by)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+    values: [id, ...settingValues(settings), createdBy],
   });
 }
 
@@ -224,10 +257,34 @@ async function shortenSecrets(tx: Queries, clientId: string, expiresAt: Date): P
   });
 }
 
-/** The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for. */
-async function lock(tx: Queries, id: string): Promise<Client | undefined> {
+interface Held {
+  readonly current: Client;
+  /** of the actor, as they are now */
+  readonly limits: Administers | undefined;
+  /** of the client, before the change */
+  readonly standing: Standing;
+}
+
+/**
+ * The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for.
+ *
+ * @returns `undefined` when it is not there, or not for this actor
+ */
+async function lock(tx: Queries, id: string, actor: Actor): Promise<Held | undefined> {
   await tx.query({ name: 'lock-client', text: 'select from client where client_id = $1 for update', values: [id] });
-  return find(tx, id);
+  const [row] = await tx.query<ClientRow & { readonly limits: Administers | null; readonly now: number }>({
+    name: 'find-locked-client',
+    text: `select ${CLIENT_COLUMNS}, (select administers from client where client_id = $2) as limits,
+        extract(epoch from clock_timestamp())::float8 as now
+      from client c where c.client_id = $1 and c.deleted_at is null`,
+    values: [id, actor.clientId],
+  });
+  if (!row) return undefined;
+  const current = clientOf(row);
+  const limits = row.limits ?? undefined;
+  return isInPart(current, partOf(limits, actor.clientId))
+    ? { current, limits, standing: administratorStanding(current, row.now) }
+    : undefined;
 }
 
 async function find(tx: Queries, id: string): Promise<Client | undefined> {
@@ -252,6 +309,7 @@ function settingValues(settings: ClientSettings): unknown[] {
     settings.introspectionMaxAgeSeconds,
     settings.disabled,
     settings.registration,
+    settings.administers,
   ];
 }
 
@@ -269,8 +327,10 @@ function clientOf(row: ClientRow): Client {
     accessTokenTtlSeconds: row.access_token_ttl ?? undefined,
     introspectionMaxAgeSeconds: row.introspection_max_age,
     disabled: row.disabled,
+    ...(row.administers && { administers: row.administers }),
     registration: row.registration,
     createdAt: row.created_at,
+    ...(row.created_by !== null && { createdBy: row.created_by }),
     updatedAt: row.updated_at,
     secrets: row.secrets.map((secret) => ({
       id: secret.id,
