@@ -67,6 +67,7 @@ test('nothing has to be set', () => {
     keyPolicy: { alg: 'ES256', rotationSeconds: 90 * 86_400, announceSeconds: 86_400 },
     auditKeptSeconds: 365 * 86_400,
     isAuditLogged: false,
+    scopePolicy: 'open',
     encryptionKeys: [],
     adminClientId: 'admin',
     adminClientSecret: undefined,

@@ -178,5 +178,9 @@ function addMetadataOptions(command: Command): Command {
     .addOption(new Option('--format <format>', 'the form of its tokens').choices(['reference', 'jwt']))
     .option('--claims <json>', 'what is put into its tokens; @file and @- (standard input) too')
     .option('--auth-method <method>', 'how it authenticates: client_secret_basic, client_secret_post, none')
+    .option(
+      '--administers <json>',
+      'which clients it may administer, with auth:clients: \'{"prefix":"team-a-"}\', \'{"created":true}\'; all otherwise',
+    )
     .option('--metadata <json>', 'all of its metadata (RFC 7591 §2), @file or @-; the other options override');
 }

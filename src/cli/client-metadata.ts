@@ -12,6 +12,7 @@ export interface MetadataOptions {
   readonly format?: string;
   readonly claims?: string;
   readonly authMethod?: string;
+  readonly administers?: string;
   readonly metadata?: string;
 }
 
@@ -27,6 +28,7 @@ export async function metadataOf(options: MetadataOptions): Promise<Document> {
     access_token_format: options.format,
     claims: options.claims === undefined ? undefined : await readJsonObject('--claims', options.claims),
     token_endpoint_auth_method: options.authMethod,
+    administers: options.administers === undefined ? undefined : await readJsonObject('--administers', options.administers),
   };
   return { ...document, ...Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) };
 }

@@ -6,6 +6,7 @@ import { addClientCommands } from './client-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
 import { addKeysCommands } from './keys-command.ts';
 import { addRevocationCommands } from './revocations-command.ts';
+import { addScopeCommands } from './scope-command.ts';
 import { addTokenCommands } from './token-command.ts';
 
 const HELP = `
@@ -86,5 +87,6 @@ export function buildProgram(): Command {
   addRevocationCommands(program);
   addKeysCommands(program);
   addAuditCommand(program);
+  addScopeCommands(program);
   return program;
 }
