@@ -110,6 +110,7 @@ const BAD: readonly [name: string, ...values: readonly string[]][] = [
     'https://a.example\n',
   ],
   ['AUTH_ACCESS_TOKEN_TTL', '0', '1h', '-5', '31708801', '99999999999'],
+  ['AUTH_SCOPES', 'closed', 'true', 'Open', 'toString'],
   ['AUTH_SIGNING_ALG', 'es256', 'HS256', 'none', 'toString'],
   ['AUTH_ENCRYPTION_KEY', 'x', KEY.toString('hex'), randomBytes(16).toString('base64'), randomBytes(48).toString('base64'), 'ä'.repeat(43)],
   ['AUTH_ENCRYPTION_KEY', `${KEY.toString('base64')},`, `${KEY.toString('base64')} ${KEY.toString('base64')}`],
@@ -173,6 +174,7 @@ const GOOD: readonly [environment: Environment, expected: Partial<Config>][] = [
   [{ AUTH_HOST: '127.1.2.3' }, { host: '127.1.2.3' }],
   [{ AUTH_HOST: '0.0.0.0', AUTH_INSECURE_HTTP: 'true' }, { host: '0.0.0.0' }],
   [{ AUTH_HOST: '0.0.0.0', AUTH_TLS_CERT: CERT, AUTH_TLS_KEY: PRIVATE_KEY }, { issuer: 'https://localhost:8080' }],
+  [{ AUTH_SCOPES: 'catalogue' }, { scopePolicy: 'catalogue' }],
   [{ AUTH_SIGNING_ALG: 'EdDSA' }, { keyPolicy: { alg: 'EdDSA', rotationSeconds: 90 * 86_400, announceSeconds: 86_400 } }],
   [
     { AUTH_KEY_ROTATION_DAYS: '0', AUTH_KEY_ANNOUNCE_SECONDS: '4' },
