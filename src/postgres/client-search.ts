@@ -33,14 +33,20 @@ export function pageOfIds(
   const inPart = partConditions(part, values);
   const matches = [...inPart.creator, ...(needle === undefined ? [] : [`position(${needle} in ${TEXT}) > 0`])];
   const lists = scopeValue === undefined ? [clientList(disabled)] : (disabled === undefined ? [false, true] : [disabled]).map(heldList);
-  const page = (list: List, from: string, conditions: readonly string[], count: number | string) =>
-    `(select ${list.id} as client_id from ${from}
+  const page = (list: List, from: string, conditions: readonly string[], count: number | string, columns = `${list.id} as client_id`) =>
+    `(select ${columns} from ${from}
       where ${[...list.conditions(scopeValue), `${list.id} > $1`, ...inPart.prefix(list.id), ...conditions].join(' and ')} order by ${list.id} limit ${count})`;
   const walk = (...conditions: readonly string[]) =>
     lists
       .map((list) => page(list, matches.length > 0 ? list.withClient : list.from, [...matches, ...conditions], '$2'))
       .join(' union all ');
   if (needle === undefined) return { text: walk(), values };
+  const heads =
+    scopeValue === undefined
+      ? `${page(clientList(disabled), 'client c', [], near, 'c.*')} as c`
+      : // By their ids, one by one: a join of so many might read all clients.
+        `(select c.* from client c where c.client_id = any(array(select client_id
+          from (${lists.map((list) => page(list, list.from, [], near)).join(' union all ')}) as held order by client_id limit ${near}))) as c`;
   const indexed = [
     'c.deleted_at is null',
     'c.client_id > $1',
@@ -52,8 +58,7 @@ export function pageOfIds(
   ];
   return {
     text: `with near as materialized (
-        select client_id from (select client_id from (${lists.map((list) => page(list, list.from, [], near)).join(' union all ')}) as heads
-          order by client_id limit ${near}) as next join client c using (client_id) where ${matches.join(' and ')} order by client_id limit $2),
+        select c.client_id from ${heads} where ${matches.join(' and ')} order by c.client_id limit $2),
       few as materialized (
         select c.client_id from client c where (select count(*) from near) < $2 and ${indexed.join(' and ')} limit ${few + 1})
       select client_id from near where (select count(*) from near) >= $2
