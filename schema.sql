@@ -11,6 +11,32 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION client_scopes_added()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into scope (name) select distinct unnest(scope) as name from added where deleted_at is null order by name on conflict do nothing;
+  insert into client_scope (scope, disabled, client_id)
+    select distinct unnest(scope), disabled, client_id from added where deleted_at is null;
+  return null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION client_scopes_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from client_scope where scope = any(old.scope) and disabled = old.disabled and client_id = old.client_id;
+  if new.deleted_at is null then
+    insert into scope (name) select distinct unnest(new.scope) as name order by name on conflict do nothing;
+    insert into client_scope (scope, disabled, client_id) select distinct unnest(new.scope), new.disabled, new.client_id;
+  end if;
+  return null;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION client_secret_changed()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -119,13 +145,18 @@ create table client (
   deleted_at timestamp with time zone,
   version bigint not null default 1,
   access_token_limit integer,
+  administers jsonb,
+  created_by text,
   constraint client_pkey PRIMARY KEY (client_id),
   constraint client_access_token_format_check CHECK (access_token_format = ANY (ARRAY['reference'::text, 'jwt'::text])),
   constraint client_access_token_ttl_check CHECK (access_token_ttl > 0)
 );
+CREATE INDEX client_created_by ON client USING btree (created_by, client_id) WHERE ((deleted_at IS NULL) AND (created_by IS NOT NULL));
 CREATE INDEX client_disabled ON client USING btree (disabled, client_id) WHERE (deleted_at IS NULL);
 CREATE INDEX client_search ON client USING gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}'::integer[])) WITH (fastupdate=off) WHERE (deleted_at IS NULL);
 CREATE TRIGGER client_changed BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION client_changed();
+CREATE TRIGGER client_scopes_added AFTER INSERT ON client REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION client_scopes_added();
+CREATE TRIGGER client_scopes_changed AFTER UPDATE OF scope, disabled, deleted_at ON client FOR EACH ROW WHEN (old.scope IS DISTINCT FROM new.scope OR old.disabled IS DISTINCT FROM new.disabled OR old.deleted_at IS DISTINCT FROM new.deleted_at) EXECUTE FUNCTION client_scopes_changed();
 
 create table client_assertion (
   client_id text not null,
@@ -134,6 +165,13 @@ create table client_assertion (
   constraint client_assertion_pkey PRIMARY KEY (client_id, jti_hash)
 );
 CREATE INDEX client_assertion_ends_at ON client_assertion USING btree (ends_at);
+
+create table client_scope (
+  scope text not null,
+  disabled boolean not null,
+  client_id text not null,
+  constraint client_scope_pkey PRIMARY KEY (scope, disabled, client_id)
+);
 
 create table client_secret (
   id uuid not null default gen_random_uuid(),
@@ -209,6 +247,13 @@ create table registration_token (
   constraint registration_token_uses_check CHECK (uses > 0)
 );
 CREATE INDEX registration_token_expires_at ON registration_token USING btree (expires_at);
+
+create table scope (
+  name text not null,
+  description text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint scope_pkey PRIMARY KEY (name)
+);
 
 create table signing_key (
   kid text not null,

@@ -42,6 +42,10 @@ const CASES: readonly [what: string, filter: ClientFilter][] = [
   ['`q` in none, `scope` of all', { text: 'nobody has this', scope: 'read' }],
   ['`q` in none, `scope` of the last half, `disabled=true`', { text: 'nobody has this', scope: 'late', disabled: true }],
   ['`scope` of 1 %, disabled: none of them', { scope: 'tenant:7', disabled: true }],
+  ['`scope` of the last half, `disabled=true`, 1 %', { scope: 'late', disabled: true }],
+  ['the part of a prefix, 0.4 %', { part: { prefix: 'fa', createdBy: undefined } }],
+  ['the part of a prefix, `scope` of all', { scope: 'read', part: { prefix: 'fa', createdBy: undefined } }],
+  ['the part of who made none', { part: { prefix: undefined, createdBy: 'nobody' } }],
 ];
 
 interface CaseResult {
@@ -74,6 +78,7 @@ async function main(): Promise<void> {
     await db.query({ text: 'alter table client_secret enable trigger user' });
     await db.query({ text: index?.text ?? '' });
     await db.query({ text: 'vacuum analyze client' });
+    await db.query({ text: 'vacuum analyze client_scope' });
     await db.query({ text: 'vacuum analyze client_secret' });
     const [version] = await db.query<{ server_version: string }>({ text: 'show server_version' });
     const results: CaseResult[] = [];

@@ -5,8 +5,10 @@ import { join, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { parseEnv } from 'node:util';
 import { ACCESS_TOKEN_TTL_MAX_SECONDS, CLIENT_ID_PATTERN } from './core/clients.ts';
+import { editDistance } from './core/edit-distance.ts';
 import type { KeyPolicy } from './core/key-schedule.ts';
 import { REGISTRATION_MODES, type RegistrationMode } from './core/registration.ts';
+import { SCOPE_POLICIES, type ScopePolicy } from './core/scope-catalogue.ts';
 import { SIGNING_ALGS } from './core/signing-key.ts';
 import { readEndpoints } from './etcd/options.ts';
 import type { EtcdConfig } from './etcd/shared.ts';
@@ -37,6 +39,8 @@ export interface Config {
   readonly registration: RegistrationMode;
   readonly cacheBytes: number;
   readonly keyPolicy: KeyPolicy;
+  /** what becomes of a scope that is not in the catalogue */
+  readonly scopePolicy: ScopePolicy;
   /** 32 bytes each: the first encrypts, all decrypt. Empty: generated into the data folder */
   readonly encryptionKeys: readonly Buffer[];
   readonly adminClientId: string;
@@ -69,6 +73,7 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['AUTH_MAX_STALENESS_MS', '1000'],
   ['AUTH_CACHE_MB', '64'],
   ['AUTH_REGISTRATION', 'token'],
+  ['AUTH_SCOPES', 'catalogue'],
   ['AUTH_SIGNING_ALG', 'ES256'],
   ['AUTH_KEY_ROTATION_DAYS', '90'],
   ['AUTH_KEY_ANNOUNCE_SECONDS', '86400'],
@@ -167,6 +172,7 @@ export function loadConfig(
       rotationSeconds: rotationDays > 0 ? rotationDays * 86_400 : undefined,
       announceSeconds,
     },
+    scopePolicy: read('AUTH_SCOPES', 'open', SCOPE_POLICIES.join(' or '), (value) => SCOPE_POLICIES.find((policy) => policy === value)),
     encryptionKeys,
     adminClientId: read('AUTH_ADMIN_CLIENT_ID', 'admin', '1 to 128 letters, digits, ".", "_", "~", "-"', (value) =>
       CLIENT_ID_PATTERN.test(value) ? value : undefined,
@@ -237,18 +243,6 @@ function didYouMean(name: string): string {
     .map((known) => ({ known, distance: editDistance(bare, known) }))
     .sort((a, b) => a.distance - b.distance)[0];
   return nearest && nearest.distance <= 4 ? `; did you mean ${nearest.known}?` : '; docs/config.md lists them all';
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 type Say = (name: string, text: string) => undefined;

@@ -110,7 +110,7 @@ export function openNode(
     log: changeLog(followerDb),
     tokens: accessTokenStore(db, announce),
     clients: clientDirectory(db),
-    administration: clientAdministration(db, announce),
+    administration: clientAdministration(db, announce, config.scopePolicy),
     revocations: revocationStore(db, announce),
     signingKeys: keyStore(keys),
     nodes: nodeRegistry(followerDb, db),
@@ -153,7 +153,7 @@ export function openNode(
     memory,
     feed,
     // What only adds ends nothing, so memory has no part in it.
-    registrations: registrationStore(db, announce),
+    registrations: registrationStore(db, announce, config.scopePolicy),
     shared,
     numbers: memory.numbers,
     audits,

@@ -21,6 +21,7 @@ import { spendAssertion } from './postgres/assertions.ts';
 import { auditLog, tellAudit } from './postgres/audit.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
 import { initialTokenStore } from './postgres/registration-tokens.ts';
+import { scopeCatalogue } from './postgres/scopes.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
@@ -142,10 +143,11 @@ function httpDeps(config: Config, { memory, feed, state, secretUsed, registratio
     registration: {
       mode: config.registration,
       clients: registrations,
-      initialTokens: initialTokenStore(db),
+      initialTokens: initialTokenStore(db, config.scopePolicy),
       limit: new RegistrationLimit(),
     },
     revocations: memory.revocations,
+    scopes: scopeCatalogue(db),
     feed,
     audit,
     denials: new Denials({ audit, tokens: memory.tokens, log }),

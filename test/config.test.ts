@@ -67,6 +67,7 @@ test('nothing has to be set', () => {
     keyPolicy: { alg: 'ES256', rotationSeconds: 90 * 86_400, announceSeconds: 86_400 },
     auditKeptSeconds: 365 * 86_400,
     isAuditLogged: false,
+    scopePolicy: 'open',
     encryptionKeys: [],
     adminClientId: 'admin',
     adminClientSecret: undefined,
@@ -112,6 +113,7 @@ const BAD: readonly [name: string, ...values: readonly string[]][] = [
     'https://a.example\n',
   ],
   ['AUTH_ACCESS_TOKEN_TTL', '0', '1h', '-5', '31708801', '99999999999'],
+  ['AUTH_SCOPES', 'closed', 'true', 'Open', 'toString'],
   ['AUTH_SIGNING_ALG', 'es256', 'HS256', 'none', 'toString'],
   ['AUTH_ENCRYPTION_KEY', 'x', KEY.toString('hex'), randomBytes(16).toString('base64'), randomBytes(48).toString('base64'), 'ä'.repeat(43)],
   ['AUTH_ENCRYPTION_KEY', `${KEY.toString('base64')},`, `${KEY.toString('base64')} ${KEY.toString('base64')}`],
@@ -177,6 +179,7 @@ const GOOD: readonly [environment: Environment, expected: Partial<Config>][] = [
   [{ AUTH_HOST: '0.0.0.0', AUTH_INSECURE_HTTP: 'true' }, { host: '0.0.0.0' }],
   [{ AUTH_JWKS_URI_INTERNAL: 'allow' }, { jwksUriInternal: 'allow' }],
   [{ AUTH_HOST: '0.0.0.0', AUTH_TLS_CERT: CERT, AUTH_TLS_KEY: PRIVATE_KEY }, { issuer: 'https://localhost:8080' }],
+  [{ AUTH_SCOPES: 'catalogue' }, { scopePolicy: 'catalogue' }],
   [{ AUTH_SIGNING_ALG: 'EdDSA' }, { keyPolicy: { alg: 'EdDSA', rotationSeconds: 90 * 86_400, announceSeconds: 86_400 } }],
   [
     { AUTH_KEY_ROTATION_DAYS: '0', AUTH_KEY_ANNOUNCE_SECONDS: '4' },

@@ -181,5 +181,9 @@ function addMetadataOptions(command: Command): Command {
     .option('--auth-method <method>', 'how it authenticates: client_secret_basic, client_secret_post, private_key_jwt, none')
     .option('--jwks <json>', 'its public keys, for private_key_jwt; @file and @- too')
     .option('--jwks-uri <url>', 'where its public keys are')
+    .option(
+      '--administers <json>',
+      'which clients it may administer, with auth:clients: \'{"prefix":"team-a-"}\', \'{"created":true}\'; all otherwise',
+    )
     .option('--metadata <json>', 'all of its metadata (RFC 7591 §2), @file or @-; the other options override');
 }

@@ -14,6 +14,7 @@ export interface MetadataOptions {
   readonly authMethod?: string;
   readonly jwks?: string;
   readonly jwksUri?: string;
+  readonly administers?: string;
   readonly metadata?: string;
 }
 
@@ -31,6 +32,7 @@ export async function metadataOf(options: MetadataOptions): Promise<Document> {
     token_endpoint_auth_method: options.authMethod,
     jwks: options.jwks === undefined ? undefined : await readJsonObject('--jwks', options.jwks),
     jwks_uri: options.jwksUri,
+    administers: options.administers === undefined ? undefined : await readJsonObject('--administers', options.administers),
   };
   return { ...document, ...Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) };
 }

@@ -183,7 +183,7 @@ function clientPath(id: string): string {
 }
 
 /** One segment of a path; a URL parser would take `.` and `..` for directions. */
-function segment(id: string): string {
+export function segment(id: string): string {
   if (/^\.{0,2}$/.test(id)) throw new CommandError(EXIT.usage, `"${id}" is not an id`);
   return encodeURIComponent(id);
 }

@@ -7,6 +7,7 @@ import { EXIT, errorCode, reportError, writeError } from './exit.ts';
 import { addKeysCommands } from './keys-command.ts';
 import { addRegistrationTokenCommands } from './registration-token-command.ts';
 import { addRevocationCommands } from './revocations-command.ts';
+import { addScopeCommands } from './scope-command.ts';
 import { addTokenCommands } from './token-command.ts';
 
 const HELP = `
@@ -88,5 +89,6 @@ export function buildProgram(): Command {
   addKeysCommands(program);
   addRegistrationTokenCommands(program);
   addAuditCommand(program);
+  addScopeCommands(program);
   return program;
 }

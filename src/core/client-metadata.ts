@@ -4,7 +4,7 @@ import { isAbsoluteUri } from './absolute-uri.ts';
 import { PROTOCOL_CLAIMS } from './access-token.ts';
 import { assertionKeyProblems } from './assertion-keys.ts';
 import { ASSERTION_ALGS, KEYS_MAX, PRIVATE_MEMBERS } from './client-keys.ts';
-import { ACCESS_TOKEN_LIMIT_MAX, ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, type ClientSettings } from './clients.ts';
+import { ACCESS_TOKEN_LIMIT_MAX, ACCESS_TOKEN_TTL_MAX_SECONDS, AUTH_METHODS, CLIENT_ID_PATTERN, type ClientSettings } from './clients.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { fieldProblems, pointer } from './fields.ts';
 import { parseScope } from './scope.ts';
@@ -99,6 +99,13 @@ export const METADATA = z
     access_token_limit: z.int().min(1).max(ACCESS_TOKEN_LIMIT_MAX).optional(),
     introspection_max_age: z.int().min(0).max(86_400).default(0),
     disabled: z.boolean().default(false),
+    administers: z
+      .strictObject({
+        prefix: z.string().regex(CLIENT_ID_PATTERN, 'must be what a client id can begin with').optional(),
+        created: z.literal(true, 'must be true, or not be there').optional(),
+      })
+      .refine(({ prefix, created }) => prefix !== undefined || created, 'must have prefix, created or both')
+      .optional(),
   })
   .refine((metadata) => !(metadata.jwks && metadata.jwks_uri), { path: ['jwks_uri'], message: 'must not be given together with jwks' })
   .superRefine((metadata, context) => {
@@ -109,7 +116,7 @@ export const METADATA = z
 const PROBLEMS_MAX = 100;
 
 /** Members of a client document that the server sets; ignored when they come back, so that what was read can be written. */
-const READ_ONLY = ['client_id', 'client_id_issued_at', 'client_secret_expires_at', 'secrets', 'created_at', 'updated_at'];
+const READ_ONLY = ['client_id', 'client_id_issued_at', 'client_secret_expires_at', 'secrets', 'created_at', 'created_by', 'updated_at'];
 
 /**
  * Metadata by its wire names, read strictly: an unknown member is refused, so that a typing error is not silent.
@@ -147,6 +154,7 @@ export function parseClientMetadata(document: Readonly<Record<string, unknown>>)
     accessTokenLimit: metadata.access_token_limit,
     introspectionMaxAgeSeconds: metadata.introspection_max_age,
     disabled: metadata.disabled,
+    ...(metadata.administers && { administers: metadata.administers }),
     registration: Object.fromEntries([...Object.entries(metadata).filter(([name]) => name in REGISTRATION), ...localized]),
   };
 }
@@ -175,5 +183,6 @@ export function clientMetadata(client: ClientSettings): Readonly<Record<string, 
     ...(client.accessTokenLimit !== undefined && { access_token_limit: client.accessTokenLimit }),
     introspection_max_age: client.introspectionMaxAgeSeconds,
     disabled: client.disabled,
+    ...(client.administers && { administers: client.administers }),
   };
 }

@@ -1,5 +1,6 @@
 /** Clients, their secrets, and who may give what to whom (docs/client.md). */
 import { randomUUID } from 'node:crypto';
+import type { Administers } from './delegation.ts';
 import { Problem } from './errors.ts';
 import { ownScopes } from './scope.ts';
 
@@ -36,6 +37,8 @@ export interface ClientSettings {
   readonly accessTokenLimit: number | undefined;
   readonly introspectionMaxAgeSeconds: number;
   readonly disabled: boolean;
+  /** which clients it may administer, if it may any; `undefined`: all */
+  readonly administers?: Administers | undefined;
   /** the rest of RFC 7591 §2 by its wire names, kept as it came */
   readonly registration: Readonly<Record<string, unknown>>;
 }
@@ -60,6 +63,8 @@ export interface Client extends ClientSettings {
   /** grows with each change of the client and its secrets, and with nothing else */
   readonly version: number;
   readonly createdAt: Date;
+  /** the client that made it; `undefined`: the server itself, or nobody wrote it down */
+  readonly createdBy?: string | undefined;
   readonly updatedAt: Date;
   readonly secrets: readonly ClientSecret[];
   /** of one that registered itself */

@@ -2,10 +2,12 @@
 import type { AccessTokenRecord } from './access-token.ts';
 import type { ClientKey } from './client-keys.ts';
 import type { Client, ClientSecret, ClientSettings, RegistrationAccess } from './clients.ts';
+import type { Part } from './delegation.ts';
 import type { KeyRecord, PlannedKey, Rotation } from './key-schedule.ts';
 import type { TokenHash } from './reference-token.ts';
 import type { InitialToken } from './registration.ts';
 import type { Revocation, RevocationPage, RevocationTarget } from './revocations.ts';
+import type { CataloguedScope } from './scope-catalogue.ts';
 import type { SigningKey } from './signing-key.ts';
 
 /** Why there is no answer. A closed list, because it is counted (docs/metrics.md). */
@@ -122,7 +124,10 @@ export interface AuditEntry extends Origin {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** Each call is one transaction with its change-log and audit rows, or nothing. */
+/**
+ * Each call is one transaction with its change-log and audit rows, or nothing. What the actor does not administer is not there for him, and a client that
+ * would be a way out of his limits is refused, as is the end of the last administrator (src/core/delegation.ts).
+ */
 export interface ClientAdministration {
   /** in the order of client ids, after `after`; without secrets' verifiers being of any use to a caller */
   list(page: { readonly after: string | undefined; readonly limit: number }, filter?: ClientFilter): Promise<readonly Client[]>;
@@ -165,6 +170,26 @@ export interface ClientFilter {
   /** a scope token that it is registered for */
   readonly scope?: string | undefined;
   readonly disabled?: boolean | undefined;
+  /** whom the asker administers; `undefined`: all */
+  readonly part?: Part | undefined;
+}
+
+/** Each change is one transaction with its audit row, or nothing. A part bounds which clients are counted and named. */
+export interface ScopeCatalogue {
+  /** in the order of names, after `after` */
+  list(page: { readonly after: string | undefined; readonly limit: number }, part: Part | undefined): Promise<readonly CataloguedScope[]>;
+  find(name: string, part: Part | undefined): Promise<CataloguedScope | undefined>;
+  /** ids, in their order, of the clients that hold it */
+  holders(
+    name: string,
+    page: { readonly after: string | undefined; readonly limit: number },
+    part: Part | undefined,
+  ): Promise<readonly string[]>;
+  /** @returns `undefined` when it is there @throws Problem `insufficient_scope` — the actor administers a part only; so with the others */
+  add(scope: Pick<CataloguedScope, 'name' | 'description'>, actor: Actor): Promise<CataloguedScope | undefined>;
+  /** @returns `undefined` when there is no such scope */
+  describe(name: string, description: string | undefined, actor: Actor): Promise<CataloguedScope | undefined>;
+  remove(name: string, actor: Actor): Promise<'removed' | 'held' | 'absent'>;
 }
 
 export interface EndedSecret {

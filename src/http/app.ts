@@ -12,6 +12,7 @@ import {
   type ClientKeysAt,
   type KeyStore,
   type RevocationStore,
+  type ScopeCatalogue,
   type SpendAssertion,
   Unavailable,
 } from '../core/ports.ts';
@@ -35,6 +36,7 @@ import { initialTokenRoutes } from './registration-tokens.ts';
 import { requestIdOf } from './request-id.ts';
 import { revocationRoutes } from './revocations.ts';
 import { revokeEndpoint } from './revoke.ts';
+import { scopeRoutes } from './scopes.ts';
 import type { FailureThrottle } from './throttle.ts';
 import { tokenEndpoint } from './token.ts';
 
@@ -52,6 +54,7 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly administration: ClientAdministration;
   readonly registration: RegistrationDeps;
   readonly revocations: RevocationStore;
+  readonly scopes: ScopeCatalogue;
   readonly feed: Feed;
   readonly keyAdministration: Pick<KeyStore, 'rotate'>;
   /** how long a key is published before it signs */
@@ -128,6 +131,7 @@ export const ROUTES: readonly (Route | OpenRoute)[] = [
     style: 'oauth',
     answerAlways: async ({ request, documentation }) => answerPrepared(request, (await documentation()).page),
   },
+  ...scopeRoutes,
 ];
 
 /** At the listener's root, wherever the issuer is. */

@@ -12,6 +12,7 @@ export function clientDocument(client: Client): Readonly<Record<string, unknown>
     ...clientMetadata(client),
     secrets: client.secrets.map(secretDocument),
     created_at: client.createdAt.toISOString(),
+    ...(client.createdBy !== undefined && { created_by: client.createdBy }),
     updated_at: client.updatedAt.toISOString(),
   };
 }
@@ -35,4 +36,18 @@ export function clientIdOf(call: Call): string {
 
 export function noSuchClient(): Problem {
   return new Problem('not_found', 'there is no such client');
+}
+
+/** The next page begins after this id. */
+export function clientCursor(id: string): string {
+  return Buffer.from(id).toString('base64url');
+}
+
+/** The last id of the page before. @throws Problem `invalid_request` */
+export function readClientCursor(text: string | null): string | undefined {
+  if (text === null) return undefined;
+  const id = Buffer.from(text, 'base64url').toString();
+  if (!CLIENT_ID_PATTERN.test(id) || Buffer.from(id).toString('base64url') !== text)
+    throw new Problem('invalid_request', 'cursor is not valid');
+  return id;
 }

@@ -2,16 +2,17 @@
 
 import { mintClientSecret, secretVerifier } from '../core/client-auth.ts';
 import { clientMetadata, parseClientMetadata } from '../core/client-metadata.ts';
-import { CLIENT_ID_PATTERN, type Client, type ClientSettings, hasSecrets, newClientId, requireOwnScopes } from '../core/clients.ts';
+import { type Client, type ClientSettings, hasSecrets, newClientId, requireOwnScopes } from '../core/clients.ts';
+import { isInPart } from '../core/delegation.ts';
 import { Problem } from '../core/errors.ts';
 import type { Actor, ClientFilter } from '../core/ports.ts';
 import { parseScope } from '../core/scope.ts';
 import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
-import { clientDocument, clientIdOf, noSuchClient } from './client-document.ts';
+import { clientCursor, clientDocument, clientIdOf, noSuchClient, readClientCursor } from './client-document.ts';
 import { etagOf, isNotModified, readPreconditions, requireMatch, requirePreconditions } from './etag.ts';
 import { readOnce, shownBefore } from './idempotency.ts';
-import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
+import { administeredBy, authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
 import { mergePatch } from './merge-patch.ts';
 
 const WRITER = 'auth:clients';
@@ -27,16 +28,18 @@ export const clientRoutes: readonly Route[] = [
 ];
 
 async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
-  await authorize(call, deps, ...READERS);
+  const actor = await authorize(call, deps, ...READERS);
   const query = readQuery(call.request, 'q', 'scope', 'disabled', 'limit', 'cursor');
   const filter = readFilter(query);
   const limit = readLimit(query.get('limit'));
+  const after = readClientCursor(query.get('cursor'));
+  const part = await administeredBy(actor, deps);
   // One more than asked for says whether there is another page.
-  const clients = await deps.administration.list({ after: readCursor(query.get('cursor')), limit: limit + 1 }, filter);
+  const clients = await deps.administration.list({ after, limit: limit + 1 }, { ...filter, part });
   const page = clients.slice(0, limit);
   const last = page.at(-1);
   const hasMore = clients.length > limit && last !== undefined;
-  return json({ items: page.map(clientDocument), ...(hasMore && { next_cursor: Buffer.from(last.id).toString('base64url') }) });
+  return json({ items: page.map(clientDocument), ...(hasMore && { next_cursor: clientCursor(last.id) }) });
 }
 
 async function createClient(call: Call, deps: HttpDeps): Promise<Response> {
@@ -60,10 +63,12 @@ function shownOnce({ id, secrets }: Client, secret: string | undefined, verifier
 }
 
 async function showClient(call: Call, deps: HttpDeps): Promise<Response> {
-  await authorize(call, deps, ...READERS);
+  const actor = await authorize(call, deps, ...READERS);
   const preconditions = readPreconditions(call.request);
-  const known = await deps.clientRecords.find(clientIdOf(call));
-  if (!known) throw noSuchClient();
+  const id = clientIdOf(call);
+  const part = await administeredBy(actor, deps);
+  const known = await deps.clientRecords.find(id);
+  if (!known || !isInPart(known.client, part)) throw noSuchClient();
   requireMatch(preconditions, known.client);
   const headers = { etag: etagOf(known.client) };
   return isNotModified(preconditions, known.client) ? empty(304, headers) : json(clientDocument(known.client), 200, headers);
@@ -125,13 +130,4 @@ function readFilter(query: URLSearchParams): ClientFilter {
   if (disabled !== undefined && disabled !== 'true' && disabled !== 'false')
     throw new Problem('invalid_request', 'disabled must be true or false');
   return { text, scope, disabled: disabled === undefined ? undefined : disabled === 'true' };
-}
-
-/** The last id of the page before. */
-function readCursor(text: string | null): string | undefined {
-  if (text === null) return undefined;
-  const id = Buffer.from(text, 'base64url').toString();
-  if (!CLIENT_ID_PATTERN.test(id) || Buffer.from(id).toString('base64url') !== text)
-    throw new Problem('invalid_request', 'cursor is not valid');
-  return id;
 }

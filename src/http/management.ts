@@ -1,6 +1,7 @@
 /** What the management endpoints share: who may, the body of a change, pages. */
 import { z } from 'zod';
 import { authorizeBearer } from '../core/bearer.ts';
+import { type Part, partOf } from '../core/delegation.ts';
 import { BearerError, Problem } from '../core/errors.ts';
 import type { Actor } from '../core/ports.ts';
 import type { Call, HttpDeps } from './app.ts';
@@ -22,6 +23,18 @@ export async function authorize(call: Call, deps: HttpDeps, ...accepted: readonl
   if (bearer === undefined) throw new BearerError(undefined, 'a bearer token is needed');
   const { clientId, scope, secretId } = await authorizeBearer(bearer, accepted, call.now, deps);
   return { clientId, secretId, scope, address: call.address, requestId: call.requestId };
+}
+
+/**
+ * Which clients a caller may see, by its record as it is now: a limit counts at once, also for tokens that were issued before.
+ *
+ * @returns `undefined`: all
+ * @throws BearerError — its client is gone
+ */
+export async function administeredBy({ clientId }: Actor, { clientRecords }: Pick<HttpDeps, 'clientRecords'>): Promise<Part | undefined> {
+  const known = await clientRecords.find(clientId);
+  if (!known) throw new BearerError('invalid_token', 'the access token is not valid');
+  return partOf(known.client.administers, clientId);
 }
 
 /**

@@ -30,6 +30,9 @@ const HOST = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
  * another spelling of it. A final `?` begins the query.
  */
 const TARGET = /^(?:\/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9._~-]*)+(?:\?|$)/;
+/** The one path that says more than unreserved characters can: a scope token (RFC 6749 §3.3), as it is, or escaped where it has to be. */
+const SCOPE_TARGET =
+  /^(?:\/(?!\.{1,2}\/)[A-Za-z0-9._~-]*)*\/scopes\/(?!\.{1,2}(?:\?|$))(?:[A-Za-z0-9._~:!'()*-]|%(?!2[DE]|3\d|4[1-9A-F]|5[0-9A]|5F|6[1-9A-F]|7[0-9A]|7E)[2-7][0-9A-F])+(?:\?|$)/;
 
 /** @param onError what goes wrong while an answer is being sent, as when the peer has gone away */
 export async function listen(
@@ -72,12 +75,16 @@ function headerProblem(request: IncomingMessage): string | undefined {
   // RFC 9112 §3.2.2: the absolute form is to be taken as well; only its path counts, as the issuer comes from the configuration.
   request.url = /^https?:\/\/[^/?#]+(\/.*)$/i.exec(request.url ?? '')?.[1] ?? request.url;
   const { host = '', 'transfer-encoding': encoding } = request.headers;
-  if (!HOST.test(host) || (host !== '' && !URL.canParse(`http://${host}`)) || !TARGET.test(request.url ?? '')) {
+  if (!HOST.test(host) || (host !== '' && !URL.canParse(`http://${host}`)) || !isTarget(request.url ?? '')) {
     return 'the host or the request target is malformed';
   }
   // RFC 9112 §6.1: another coding than chunked would be taken for plain bytes, and HTTP/1.0 has none.
   const isPlain = encoding === undefined || (encoding.toLowerCase() === 'chunked' && request.httpVersion !== '1.0');
   return isPlain ? undefined : 'this transfer coding is not supported';
+}
+
+function isTarget(target: string): boolean {
+  return TARGET.test(target) || SCOPE_TARGET.test(target);
 }
 
 function count({ rawHeaders }: IncomingMessage, name: string): number {

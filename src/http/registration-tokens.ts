@@ -8,7 +8,7 @@ import { mintRegistrationToken } from '../core/registration-token.ts';
 import { ownScopes, parseScope } from '../core/scope.ts';
 import { empty, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
-import { authorize, hasBody, JSON_TYPE, parseTime, readChange, readLimit, readQuery } from './management.ts';
+import { administeredBy, authorize, hasBody, JSON_TYPE, parseTime, readChange, readLimit, readQuery } from './management.ts';
 import { isRegistrationOffered } from './registration.ts';
 
 const WRITER = 'auth:clients';
@@ -46,7 +46,8 @@ export const NEW_TOKEN = z.strictObject({
 });
 
 async function listTokens(call: Call, deps: HttpDeps): Promise<Response> {
-  await authorize(call, deps, ...READERS);
+  const actor = await authorize(call, deps, ...READERS);
+  if (await administeredBy(actor, deps)) throw new Problem('insufficient_scope', 'your administration is limited to a part of the clients');
   const query = readQuery(call.request, 'limit', 'cursor');
   const limit = readLimit(query.get('limit'));
   // One more than asked for says whether there is another page.

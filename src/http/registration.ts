@@ -38,18 +38,20 @@ async function register(call: Call, deps: HttpDeps): Promise<Response> {
   // Before the body, so that nobody's is read who may not register; the uses of the token are counted when the client is made.
   const policy = await policyOf(call, deps);
   const document = await readJsonObject(call.request, JSON_TYPE);
-  const settings = inWords(() => registeredSettings(document, policy));
+  const settings = await inWords(async () => registeredSettings(document, policy));
   const { clients, limit } = deps.registration;
   if (policy === OPEN_POLICY) limit.take(call.address, call.now);
   const [secret, token] = [mintClientSecret(), mintRegistrationToken('rat_')];
-  const client = await clients.register(
-    {
-      id: newClientId(undefined),
-      settings,
-      secret: { name: undefined, verifier: secretVerifier(secret), expiresAt: undefined },
-      access: { verifier: secretVerifier(token), ...policy },
-    },
-    { clientId: undefined, address: call.address, requestId: call.requestId },
+  const client = await inWords(() =>
+    clients.register(
+      {
+        id: newClientId(undefined),
+        settings,
+        secret: { name: undefined, verifier: secretVerifier(secret), expiresAt: undefined },
+        access: { verifier: secretVerifier(token), ...policy },
+      },
+      { clientId: undefined, address: call.address, requestId: call.requestId },
+    ),
   );
   if (!client) throw invalidToken();
   return json({ ...clientInformation(client, token, deps), client_secret: secret, client_secret_expires_at: 0 }, 201);
@@ -68,9 +70,9 @@ async function replaceOwn(call: Call, deps: HttpDeps): Promise<Response> {
   const change = (current: Client) => {
     requireOwn(current, token);
     requireUnprivileged(current);
-    return inWords(() => replacedSettings(document, current, now));
+    return replacedSettings(document, current, now);
   };
-  const updated = await deps.administration.update(client.id, change, actor);
+  const updated = await inWords(() => deps.administration.update(client.id, change, actor));
   if (!updated) throw invalidToken();
   return json(clientInformation(updated, token, deps));
 }
@@ -158,9 +160,9 @@ function clientInformation(client: Client, token: string, { issuer }: HttpDeps):
 }
 
 /** RFC 7591 §3.2.2 has no place for fields but the text, in the characters of RFC 6749 §5.2. */
-function inWords<T>(work: () => T): T {
+async function inWords<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (!(error instanceof Problem) || error.fields.length === 0) throw error;
     const said = error.fields.slice(0, FIELDS_SAID_MAX).map(({ pointer, detail }) => `${pointer} ${detail}`);

@@ -1,12 +1,15 @@
 /** `/revocations`: bulk revocation, and the feed of what has ended (docs/revocation.md). */
+import { isInPart } from '../core/delegation.ts';
 import { BearerError, Problem } from '../core/errors.ts';
+import type { Actor } from '../core/ports.ts';
 import { findPresented } from '../core/presented-token.ts';
-import { cursorOf, parseRevocation, readCursor } from '../core/revocations.ts';
+import { cursorOf, parseRevocation, type RevocationTarget, readCursor } from '../core/revocations.ts';
 import { empty, eventStream, json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
+import { noSuchClient } from './client-document.ts';
 import { readBearer } from './credentials.ts';
 import { readOnce } from './idempotency.ts';
-import { authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
+import { administeredBy, authorize, JSON_TYPE, readChange, readLimit, readQuery } from './management.ts';
 
 const WRITER = 'auth:revocations';
 const READERS = ['auth:revocations:read', WRITER] as const;
@@ -24,6 +27,7 @@ async function addRevocation(call: Call, deps: HttpDeps): Promise<Response> {
   const { actor, document } = await readChange(call, deps, WRITER, JSON_TYPE);
   const { target, reason, isDryRun } = parseRevocation(document, deps.clock());
   const once = readOnce(call.request, document);
+  await requireAdministered(target, actor, deps);
   if (isDryRun) return json({ dry_run: true, tokens: target ? await deps.revocations.count(target) : 0 });
   const result = target ? await deps.revocations.append({ target, reason }, actor, once) : ({ outcome: 'nothing' } as const);
   switch (result.outcome) {
@@ -32,9 +36,22 @@ async function addRevocation(call: Call, deps: HttpDeps): Promise<Response> {
       return json(deps.feed.documentOf(result.revocation, result.epoch), 201);
     case 'nothing':
       // RFC 7009 §2.2: of a token that is unknown there is nothing to end, and that is what was wanted.
-      if (target?.kind === 'client') throw new Problem('not_found', 'there is no such client');
+      if (target?.kind === 'client') throw noSuchClient();
       return json({});
   }
+}
+
+/**
+ * Who administers a part of the clients ends the tokens of those. A subject, or all that was issued before a time, may be of others; and so may a token
+ * that is yet unknown.
+ */
+async function requireAdministered(target: RevocationTarget | undefined, actor: Actor, deps: HttpDeps): Promise<void> {
+  const part = await administeredBy(actor, deps);
+  if (!part) return;
+  if (target?.kind !== 'client')
+    throw new Problem('insufficient_scope', 'your administration is limited to a part of the clients: only client_id can be given');
+  const known = await deps.clientRecords.find(target.key);
+  if (!known || !isInPart(known.client, part)) throw noSuchClient();
 }
 
 async function followRevocations(call: Call, deps: HttpDeps): Promise<Response> {

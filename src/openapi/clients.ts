@@ -46,6 +46,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   access_token_limit: 'so many of its tokens may be alive at a time; beyond it `/token` answers 429',
   introspection_max_age: 'seconds for which it may keep an introspection as a caller',
   disabled: '`true` refuses it, and ends all its tokens',
+  administers: 'with `auth:clients`: only clients whose ids begin with `prefix`, only those that it `created`; absent: all',
 };
 
 export const { properties: METADATA_MEMBERS } = bodyOf(METADATA, MEANINGS);
@@ -59,6 +60,7 @@ const IGNORED: Readonly<Record<string, Schema>> = {
   client_secret_expires_at: ignored('0: it has no end of its own'),
   secrets: ignored('see `/clients/{client_id}/secrets`'),
   created_at: ignored('a time'),
+  created_by: ignored('a client id'),
   updated_at: ignored('a time'),
 };
 
@@ -85,6 +87,7 @@ export const clientMembers: Readonly<Record<string, Schema>> = {
   ),
   secrets: { type: 'array', items: ref('Secret'), description: 'without their values' },
   created_at: instant('when it was made'),
+  'created_by?': text('the client that made it'),
   updated_at: instant('when it was last changed'),
 };
 

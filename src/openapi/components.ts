@@ -55,6 +55,14 @@ export const PARAMETERS: Readonly<Record<string, Parameter>> = {
     schema: { type: 'string', format: 'uuid' },
     example: 'b4da23e4-317a-4cc4-a846-904f4f734051',
   },
+  scope: {
+    name: 'scope',
+    in: 'path',
+    required: true,
+    description: 'The scope token, percent-encoded.',
+    schema: { type: 'string' },
+    example: 'invoices:read',
+  },
   secret_id: {
     name: 'secret_id',
     in: 'path',
@@ -121,8 +129,8 @@ export function securitySchemes(issuer: string): Readonly<Record<string, Schema>
 }
 
 const SCOPE_MEANINGS: Readonly<Record<string, string>> = {
-  'auth:clients': 'make, read, change and delete clients',
-  'auth:clients:read': 'read clients',
+  'auth:clients': 'make, read, change and delete clients, and the scope catalogue',
+  'auth:clients:read': 'read clients and the scope catalogue',
   'auth:introspect': 'introspect every token',
   'auth:revocations': 'end tokens in bulk, and read the feed',
   'auth:revocations:read': 'read the feed of revocations',

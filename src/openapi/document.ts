@@ -17,11 +17,13 @@ import {
 import { operatorOperations, operatorSchemas, rootOperations } from './operators.ts';
 import { registrationOperations, registrationSchemas } from './registration.ts';
 import { revocationOperations, revocationSchemas } from './revocations.ts';
+import { scopeOperations, scopeSchemas } from './scopes.ts';
 
 /** Relative to the issuer, in the order of the pages. */
 export const OPERATIONS: Operations = {
   ...oauthOperations,
   ...clientOperations,
+  ...scopeOperations,
   ...registrationOperations,
   ...revocationOperations,
   ...operatorOperations,
@@ -32,6 +34,7 @@ const ALL_SCHEMAS: Readonly<Record<string, Schema>> = {
   ...SCHEMAS,
   ...oauthSchemas,
   ...clientSchemas,
+  ...scopeSchemas,
   ...registrationSchemas,
   ...revocationSchemas,
   ...operatorSchemas,

@@ -9,6 +9,7 @@ export type Ref = { readonly $ref: string };
 export const TAGS = {
   OAuth: 'Tokens: issue, introspect, revoke. For clients and resource servers.',
   Clients: 'Who may ask for tokens, with which secrets, for what.',
+  Scopes: 'What there is to give, and who holds it.',
   Registration: 'Clients that register themselves. There only if `AUTH_REGISTRATION` says so; else 404.',
   Revocations: 'Bulk revocation, and the feed of what has ended.',
   Keys: 'Signing keys and their schedule.',

@@ -6,7 +6,7 @@ import { parseClientMetadata } from '../core/client-metadata.ts';
 import { OWN_SCOPES } from '../core/scope.ts';
 import { writeAudit } from './audit.ts';
 import { appendChange } from './changes.ts';
-import { insertClientRow, insertSecret } from './clients.ts';
+import { insertClientRow, insertSecret } from './client-rows.ts';
 import type { Db, Queries } from './db.ts';
 
 const ADMINISTRATOR_LOCK = 0x61757468_04n;

@@ -14,6 +14,9 @@ export type AuditAction =
   | 'registration_token.create'
   | 'registration_token.delete'
   | 'revocation.add'
+  | 'scope.create'
+  | 'scope.delete'
+  | 'scope.update'
   | 'token.revoke';
 
 /**

@@ -1,8 +1,10 @@
 /**
- * Which clients are on a page of a filtered list. The index knows who matches, but not in which order; and to walk through the list until the page is
- * full takes long if few match. So a short walk comes first, which is enough if many do. Else up to `few` are taken from the index and sorted; where there
- * are more, the list is walked. All of this is decided by counting, because the planner has no statistics of the index's expression and would guess.
+ * Which clients are on a page of a filtered list. Who holds a scope is read in the order of the list, from `client_scope`. For a text the index knows who
+ * matches, but not in which order; and to walk through the list until the page is full takes long if few match. So a short walk comes first, which is
+ * enough if many do. Else up to `few` are taken from the index and sorted; where there are more, the list is walked. All of this is decided by counting,
+ * because the planner has no statistics of the index's expression and would guess.
  */
+import type { Part } from '../core/delegation.ts';
 import type { ClientFilter } from '../core/ports.ts';
 
 export interface Bounds {
@@ -12,7 +14,7 @@ export interface Bounds {
 }
 
 const BOUNDS: Bounds = { near: 1_000, few: 5_000 };
-const TEXT = 'client_text(client_id, registration)';
+const TEXT = 'client_text(c.client_id, c.registration)';
 /** As the index has them, which no shorter text could be found by. */
 const PART_MAX = 3;
 
@@ -21,29 +23,76 @@ const PART_MAX = 3;
  * @returns a query for ids, `$2` of which are the page once they are sorted, and all its values
  */
 export function pageOfIds(
-  { text, scope, disabled }: ClientFilter,
+  { text, scope, disabled, part }: ClientFilter,
   [after, limit]: readonly [after: string, limit: number],
   { near, few }: Bounds = BOUNDS,
 ): { readonly text: string; readonly values: readonly unknown[] } {
   const values: unknown[] = [after, limit];
-  const conditions = ['deleted_at is null', 'client_id > $1'];
-  if (scope !== undefined) conditions.push(`scope @> array[$${values.push(scope)}]`);
-  if (disabled !== undefined) conditions.push(`disabled = $${values.push(disabled)}`);
+  const scopeValue = scope === undefined ? undefined : `$${values.push(scope)}`;
   const needle = text === undefined ? undefined : `lower($${values.push(text)})`;
-  if (needle !== undefined) conditions.push(`position(${needle} in ${TEXT}) > 0`);
-  const walk = (from: string, ...more: readonly string[]) =>
-    `select client_id from ${from} where ${[...conditions, ...more].join(' and ')} order by client_id limit $2`;
-  if (scope === undefined && needle === undefined) return { text: walk('client'), values };
-  const parts = `text_parts(${TEXT}, '{1,2,3}') @> text_parts(${needle}, array[least(${PART_MAX}, length(${needle}))])`;
-  const indexed = needle === undefined ? conditions : [...conditions, parts];
+  const inPart = partConditions(part, values);
+  const matches = [...inPart.creator, ...(needle === undefined ? [] : [`position(${needle} in ${TEXT}) > 0`])];
+  const lists = scopeValue === undefined ? [clientList(disabled)] : (disabled === undefined ? [false, true] : [disabled]).map(heldList);
+  const page = (list: List, from: string, conditions: readonly string[], count: number | string, columns = `${list.id} as client_id`) =>
+    `(select ${columns} from ${from}
+      where ${[...list.conditions(scopeValue), `${list.id} > $1`, ...inPart.prefix(list.id), ...conditions].join(' and ')} order by ${list.id} limit ${count})`;
+  const walk = (...conditions: readonly string[]) =>
+    lists
+      .map((list) => page(list, matches.length > 0 ? list.withClient : list.from, [...matches, ...conditions], '$2'))
+      .join(' union all ');
+  if (needle === undefined) return { text: walk(), values };
+  const heads =
+    scopeValue === undefined
+      ? `${page(clientList(disabled), 'client c', [], near, 'c.*')} as c`
+      : // By their ids, one by one: a join of so many might read all clients.
+        `(select c.* from client c where c.client_id = any(array(select client_id
+          from (${lists.map((list) => page(list, list.from, [], near)).join(' union all ')}) as held order by client_id limit ${near}))) as c`;
+  const indexed = [
+    'c.deleted_at is null',
+    'c.client_id > $1',
+    ...(scopeValue === undefined ? [] : [`c.scope @> array[${scopeValue}]`]),
+    ...(disabled === undefined ? [] : [`c.disabled = ${disabled}`]),
+    ...inPart.prefix('c.client_id'),
+    `text_parts(${TEXT}, '{1,2,3}') @> text_parts(${needle}, array[least(${PART_MAX}, length(${needle}))])`,
+    ...matches,
+  ];
   return {
     text: `with near as materialized (
-        ${walk(`(select * from client where deleted_at is null and client_id > $1 order by client_id limit ${near}) as next`)}),
+        select c.client_id from ${heads} where ${matches.join(' and ')} order by c.client_id limit $2),
       few as materialized (
-        select client_id from client where (select count(*) from near) < $2 and ${indexed.join(' and ')} limit ${few + 1})
+        select c.client_id from client c where (select count(*) from near) < $2 and ${indexed.join(' and ')} limit ${few + 1})
       select client_id from near where (select count(*) from near) >= $2
       union all select client_id from few where (select count(*) from few) <= ${few}
-      union all (${walk('client', `(select count(*) from few) > ${few}`)})`,
+      union all ${walk(`(select count(*) from few) > ${few}`)}`,
     values,
   };
+}
+
+/** Ids in their order, as an index has them. */
+interface List {
+  readonly id: string;
+  readonly from: string;
+  readonly withClient: string;
+  readonly conditions: (scopeValue: string | undefined) => readonly string[];
+}
+
+function clientList(disabled: boolean | undefined): List {
+  const conditions = ['c.deleted_at is null', ...(disabled === undefined ? [] : [`c.disabled = ${disabled}`])];
+  return { id: 'c.client_id', from: 'client c', withClient: 'client c', conditions: () => conditions };
+}
+
+/** Each state of its own, so that no entry of the index is read in vain. */
+function heldList(disabled: boolean): List {
+  const conditions = (scopeValue = '') => [`h.scope = ${scopeValue}`, `h.disabled = ${disabled}`];
+  return { id: 'h.client_id', from: 'client_scope h', withClient: 'client_scope h join client c using (client_id)', conditions };
+}
+
+/** What makes a client one of a part. Who made it is in its row only. */
+export function partConditions(
+  part: Part | undefined,
+  values: unknown[],
+): { readonly prefix: (id: string) => readonly string[]; readonly creator: readonly string[] } {
+  const pattern = part?.prefix === undefined ? undefined : `$${values.push(`${part.prefix.replaceAll(/[\\%_]/g, '\\$&')}%`)}`;
+  const creator = part?.createdBy === undefined ? [] : [`c.created_by = $${values.push(part.createdBy)}`];
+  return { prefix: (id) => (pattern === undefined ? [] : [`${id} like ${pattern}`]), creator };
 }

@@ -1,6 +1,15 @@
 /** Clients and their secrets. A management change, its change-log entry and its audit row are one transaction. */
 import { clientChanges, clientDetail } from '../core/audit.ts';
 import type { Client, ClientSecret, ClientSettings } from '../core/clients.ts';
+import {
+  type Administers,
+  administratorStanding,
+  isInPart,
+  partOf,
+  requireCreation,
+  requireNoWider,
+  type Standing,
+} from '../core/delegation.ts';
 import type {
   Actor,
   ClientAdministration,
@@ -11,56 +20,17 @@ import type {
   NewSecret,
   Once,
 } from '../core/ports.ts';
+import type { ScopePolicy } from '../core/scope-catalogue.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
+import { CLIENT_COLUMNS, type ClientRow, clientOf, findClient, insertClientRow, insertSecret, settingValues } from './client-rows.ts';
 import { pageOfIds } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
 import { once } from './idempotency.ts';
 import { clientOfKept, keptClient, keptSecret, secretOfKept } from './kept-clients.ts';
-
-interface ClientRow {
-  readonly client_id: string;
-  readonly version: number;
-  readonly auth_method: Client['authMethod'];
-  readonly grant_types: readonly string[];
-  readonly scope: readonly string[];
-  readonly audience: readonly string[];
-  readonly resources: readonly string[];
-  readonly claims: Readonly<Record<string, unknown>>;
-  readonly access_token_format: Client['accessTokenFormat'];
-  readonly access_token_ttl: number | null;
-  readonly access_token_limit: number | null;
-  readonly introspection_max_age: number;
-  readonly disabled: boolean;
-  readonly registration: Readonly<Record<string, unknown>>;
-  readonly created_at: Date;
-  readonly updated_at: Date;
-  readonly secrets: readonly SecretRow[];
-  readonly registration_access: {
-    readonly verifier: string;
-    readonly registration_token_id: string | null;
-    readonly allowed_scope: readonly string[] | null;
-  } | null;
-  readonly last_seq: number;
-}
-
-/** As `json_agg` writes it: times are text. */
-interface SecretRow {
-  readonly id: string;
-  readonly name: string | null;
-  readonly verifier: string;
-  readonly created_at: string;
-  readonly expires_at: string | null;
-  readonly last_used_at: string | null;
-}
-
-const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
-  c.access_token_ttl, c.access_token_limit, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
-  (select coalesce(json_agg(json_build_object('id', s.id, 'name', s.name, 'verifier', s.verifier, 'created_at', s.created_at,
-    'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
-   from client_secret s where s.client_id = c.client_id) as secrets,
-  (select json_build_object('verifier', r.verifier, 'registration_token_id', r.registration_token_id, 'allowed_scope', r.allowed_scope)
-   from registration_access r where r.client_id = c.client_id) as registration_access`;
+import { keepAdministrator } from './last-administrator.ts';
+import { limitsOf } from './limits.ts';
+import { requireCatalogued } from './scopes.ts';
 
 /** Record, secrets and position in the change log from one statement, so from one snapshot. */
 export function clientDirectory(db: Db): ClientDirectory {
@@ -77,13 +47,16 @@ export function clientDirectory(db: Db): ClientDirectory {
   };
 }
 
-/** @param announce of each change, once it is durable */
-export function clientAdministration(db: Db, announce: Announce): ClientAdministration {
+/**
+ * @param announce of each change, once it is durable
+ * @param policy what becomes of a scope that is not in the catalogue
+ */
+export function clientAdministration(db: Db, announce: Announce, policy: ScopePolicy = 'open'): ClientAdministration {
   const changes: Changes = (work) => changing(db, announce, work);
   return {
     list: (page, filter) => list(db, page, filter),
-    insert: (...change) => insert(changes, ...change),
-    update: (id, change, actor) => update(changes, id, change, actor),
+    insert: (id, settings, secret, actor, given) => insert(changes, policy, { id, settings, secret }, actor, given),
+    update: (id, change, actor) => update(changes, policy, { id, change }, actor),
     delete: (id, check, actor) => remove(changes, id, check, actor),
     addSecret: (...change) => addSecret(changes, ...change),
     removeSecret: (id, secret, check, actor) => removeSecret(changes, id, secret, check, actor),
@@ -107,17 +80,18 @@ async function list(
 
 async function insert(
   changes: Changes,
-  id: string,
-  settings: ClientSettings,
-  secret: NewSecret | undefined,
+  policy: ScopePolicy,
+  { id, settings, secret }: { readonly id: string; readonly settings: ClientSettings; readonly secret: NewSecret | undefined },
   actor: Actor,
-  given?: Once,
+  given: Once | undefined,
 ): Promise<Client | undefined> {
   let made: Client | undefined;
   try {
     const kept = await changes((tx, append) =>
       once(tx, actor, given, async () => {
-        await insertClientRow(tx, id, settings);
+        requireCreation(await limitsOf(tx, actor), id, settings);
+        await requireCatalogued(tx, policy, settings.scope);
+        await insertClientRow(tx, id, settings, actor.clientId);
         if (secret) await insertSecret(tx, id, secret);
         await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
         append(await appendChange(tx, 'client_record', id));
@@ -134,25 +108,29 @@ async function insert(
 
 async function update(
   changes: Changes,
-  id: string,
-  change: (current: Client) => ClientSettings,
+  policy: ScopePolicy,
+  { id, change }: { readonly id: string; readonly change: (current: Client) => ClientSettings },
   actor: Actor,
 ): Promise<Client | undefined> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current) return undefined;
+    const held = await lock(tx, id, actor);
+    if (!held) return undefined;
+    const { current, limits, standing } = held;
     const settings = change(current);
+    requireNoWider(limits, current, settings);
+    await requireCatalogued(tx, policy, settings.scope);
     await tx.query({
       name: 'update-client',
       text: `update client set auth_method = $2, grant_types = $3, scope = $4, audience = $5, resources = $6, claims = $7,
-          access_token_format = $8, access_token_ttl = $9, introspection_max_age = $10, disabled = $11, registration = $12, access_token_limit = $13,
-          updated_at = clock_timestamp()
+          access_token_format = $8, access_token_ttl = $9, introspection_max_age = $10, disabled = $11, registration = $12,
+          access_token_limit = $13, administers = $14, updated_at = clock_timestamp()
         where client_id = $1`,
       values: [id, ...settingValues(settings)],
     });
     // What an administrator has taken away the client does not take back.
     if (actor.clientId !== id && settings.scope.join(' ') !== current.scope.join(' ')) await narrowRegistration(tx, id, settings.scope);
     await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
     return findClient(tx, id);
   });
@@ -160,9 +138,11 @@ async function update(
 
 async function remove(changes: Changes, id: string, check: (current: Client) => void, actor: Actor): Promise<boolean> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current) return false;
+    const held = await lock(tx, id, actor);
+    if (!held) return false;
+    const { current, limits, standing } = held;
     check(current);
+    requireNoWider(limits, current);
     await tx.query({ name: 'delete-client-secrets', text: 'delete from client_secret where client_id = $1', values: [id] });
     await tx.query({ name: 'delete-registration-access', text: 'delete from registration_access where client_id = $1', values: [id] });
     await tx.query({
@@ -171,6 +151,7 @@ async function remove(changes: Changes, id: string, check: (current: Client) => 
       values: [id],
     });
     await writeAudit(tx, actor, 'client.delete', id, clientDetail(current));
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, 'client', id));
     return true;
   });
@@ -186,16 +167,19 @@ async function addSecret(
 ): Promise<ClientSecret | undefined> {
   let made: ClientSecret | undefined;
   const kept = await changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current) return undefined;
+    const held = await lock(tx, id, actor);
+    if (!held) return undefined;
+    const { current, limits, standing } = held;
     return once(tx, actor, given, async () => {
       check(current);
+      requireNoWider(limits, current);
       const { othersExpireAt } = secret;
       await deleteEndedSecrets(tx, id);
       if (othersExpireAt) await shortenSecrets(tx, id, othersExpireAt);
       const secretId = await insertSecret(tx, id, secret);
       const previous = othersExpireAt && { previous_expires_at: othersExpireAt };
       await writeAudit(tx, actor, 'client.secret.add', id, { secret_id: secretId, ...previous });
+      await keepAdministrator(tx, standing);
       append(await appendChange(tx, 'client_record', id));
       made = (await findClient(tx, id))?.secrets.find((added) => added.id === secretId);
       return made && keptSecret(made);
@@ -212,33 +196,17 @@ async function removeSecret(
   actor: Actor,
 ): Promise<boolean> {
   return changes(async (tx, append) => {
-    const current = await lock(tx, id);
-    if (!current?.secrets.some((secret) => secret.id === secretId)) return false;
+    const held = await lock(tx, id, actor);
+    if (!held?.current.secrets.some((secret) => secret.id === secretId)) return false;
+    const { current, limits, standing } = held;
     check(current);
+    requireNoWider(limits, current);
     await tx.query({ name: 'delete-secret', text: 'delete from client_secret where id = $1 and client_id = $2', values: [secretId, id] });
     await writeAudit(tx, actor, 'client.secret.remove', id, { secret_id: secretId, revoke_tokens: tokens === 'end' });
+    await keepAdministrator(tx, standing);
     append(await appendChange(tx, tokens === 'end' ? 'client' : 'client_record', id));
     return true;
   });
-}
-
-export async function insertClientRow(tx: Queries, id: string, settings: ClientSettings): Promise<void> {
-  await tx.query({
-    name: 'insert-client',
-    text: `insert into client (client_id, auth_method, grant_types, scope, audience, resources, claims, access_token_format,
-        access_token_ttl, introspection_max_age, disabled, registration, access_token_limit)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-    values: [id, ...settingValues(settings)],
-  });
-}
-
-export async function insertSecret(tx: Queries, clientId: string, { name, verifier, expiresAt }: NewSecret): Promise<string> {
-  const [row] = await tx.query<{ id: string }>({
-    name: 'insert-secret',
-    text: 'insert into client_secret (client_id, name, verifier, expires_at) values ($1, $2, $3, $4) returning id',
-    values: [clientId, name, verifier, expiresAt],
-  });
-  return row?.id ?? '';
 }
 
 /** So that nobody has to tidy up before a secret can be changed for the eleventh time. */
@@ -266,70 +234,32 @@ async function narrowRegistration(tx: Queries, clientId: string, scope: readonly
   });
 }
 
-/** The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for. */
-async function lock(tx: Queries, id: string): Promise<Client | undefined> {
+interface Held {
+  readonly current: Client;
+  /** of the actor, as they are now */
+  readonly limits: Administers | undefined;
+  /** of the client, before the change */
+  readonly standing: Standing;
+}
+
+/**
+ * The current record, held until the end of the transaction. The lock comes first, in a statement of its own: a snapshot is older than a lock it waits for.
+ *
+ * @returns `undefined` when it is not there, or not for this actor
+ */
+async function lock(tx: Queries, id: string, actor: Actor): Promise<Held | undefined> {
   await tx.query({ name: 'lock-client', text: 'select from client where client_id = $1 for update', values: [id] });
-  return findClient(tx, id);
-}
-
-export async function findClient(tx: Queries, id: string): Promise<Client | undefined> {
-  const [row] = await tx.query<ClientRow>({
-    name: 'find-client-in-transaction',
-    text: `select ${CLIENT_COLUMNS} from client c where c.client_id = $1 and c.deleted_at is null`,
-    values: [id],
+  const [row] = await tx.query<ClientRow & { readonly limits: Administers | null; readonly now: number }>({
+    name: 'find-locked-client',
+    text: `select ${CLIENT_COLUMNS}, (select administers from client where client_id = $2) as limits,
+        extract(epoch from clock_timestamp())::float8 as now
+      from client c where c.client_id = $1 and c.deleted_at is null`,
+    values: [id, actor.clientId],
   });
-  return row && clientOf(row);
-}
-
-function settingValues(settings: ClientSettings): unknown[] {
-  return [
-    settings.authMethod,
-    settings.grantTypes,
-    settings.scope,
-    settings.audience,
-    settings.resources,
-    settings.claims,
-    settings.accessTokenFormat,
-    settings.accessTokenTtlSeconds,
-    settings.introspectionMaxAgeSeconds,
-    settings.disabled,
-    settings.registration,
-    settings.accessTokenLimit,
-  ];
-}
-
-function clientOf(row: ClientRow): Client {
-  return {
-    id: row.client_id,
-    version: row.version,
-    authMethod: row.auth_method,
-    grantTypes: row.grant_types,
-    scope: row.scope,
-    audience: row.audience,
-    resources: row.resources,
-    claims: row.claims,
-    accessTokenFormat: row.access_token_format,
-    accessTokenTtlSeconds: row.access_token_ttl ?? undefined,
-    accessTokenLimit: row.access_token_limit ?? undefined,
-    introspectionMaxAgeSeconds: row.introspection_max_age,
-    disabled: row.disabled,
-    registration: row.registration,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    secrets: row.secrets.map((secret) => ({
-      id: secret.id,
-      name: secret.name ?? undefined,
-      verifier: secret.verifier,
-      createdAt: new Date(secret.created_at),
-      expiresAt: secret.expires_at === null ? undefined : new Date(secret.expires_at),
-      lastUsedAt: secret.last_used_at === null ? undefined : new Date(secret.last_used_at),
-    })),
-    ...(row.registration_access && {
-      registrationAccess: {
-        verifier: row.registration_access.verifier,
-        initialTokenId: row.registration_access.registration_token_id ?? undefined,
-        allowedScope: row.registration_access.allowed_scope ?? undefined,
-      },
-    }),
-  };
+  if (!row) return undefined;
+  const current = clientOf(row);
+  const limits = row.limits ?? undefined;
+  return isInPart(current, partOf(limits, actor.clientId))
+    ? { current, limits, standing: administratorStanding(current, row.now) }
+    : undefined;
 }

@@ -1,8 +1,12 @@
 /** Initial access tokens, RFC 7591 §1.2. What they register: registration.ts. */
+import { requireUnlimited } from '../core/delegation.ts';
 import type { Actor, InitialTokenStore } from '../core/ports.ts';
 import type { InitialToken } from '../core/registration.ts';
+import type { ScopePolicy } from '../core/scope-catalogue.ts';
 import { writeAudit } from './audit.ts';
 import type { Db, Queries } from './db.ts';
+import { limitsOf } from './limits.ts';
+import { requireCatalogued } from './scopes.ts';
 
 interface InitialTokenRow {
   readonly id: string;
@@ -18,11 +22,12 @@ const COLUMNS = 'id, name, scope, uses, used, created_at, expires_at';
 /** After its end: who looks why a registration was refused finds it. */
 const KEPT = '7 days';
 
-export function initialTokenStore(db: Db): InitialTokenStore {
+/** @param policy what becomes of a scope that is not in the catalogue */
+export function initialTokenStore(db: Db, policy: ScopePolicy): InitialTokenStore {
   return {
     find: (verifier) => find(db, verifier),
     list: (page) => list(db, page),
-    insert: (token, verifier, actor) => insert(db, token, verifier, actor),
+    insert: (token, verifier, actor) => insert(db, policy, { ...token, verifier }, actor),
     delete: (id, actor) => remove(db, id, actor),
   };
 }
@@ -51,11 +56,14 @@ async function list(
 
 async function insert(
   db: Db,
-  { name, scope, uses, expiresAt }: Pick<InitialToken, 'name' | 'scope' | 'uses' | 'expiresAt'>,
-  verifier: string,
+  policy: ScopePolicy,
+  { name, scope, uses, expiresAt, verifier }: Pick<InitialToken, 'name' | 'scope' | 'uses' | 'expiresAt'> & { readonly verifier: string },
   actor: Actor,
 ): Promise<InitialToken> {
   return db.transaction(async (tx) => {
+    // What registers itself is of no part.
+    requireUnlimited(await limitsOf(tx, actor));
+    await requireCatalogued(tx, policy, scope ?? []);
     const [row] = await tx.query<InitialTokenRow>({
       name: 'insert-initial-token',
       text: `insert into registration_token (verifier, name, scope, uses, expires_at) values ($1, $2, $3, $4, $5) returning ${COLUMNS}`,
@@ -75,6 +83,7 @@ async function insert(
 
 async function remove(db: Db, id: string, actor: Actor): Promise<boolean> {
   return db.transaction(async (tx) => {
+    requireUnlimited(await limitsOf(tx, actor));
     const [row] = await tx.query<{ used: number }>({
       name: 'delete-initial-token',
       text: 'delete from registration_token where id = $1 returning used',

@@ -2,25 +2,32 @@
 import { clientDetail } from '../core/audit.ts';
 import type { Client } from '../core/clients.ts';
 import type { NewRegistration, Origin, RegistrationStore } from '../core/ports.ts';
+import type { ScopePolicy } from '../core/scope-catalogue.ts';
 import { writeAudit } from './audit.ts';
 import { type Announce, appendChange, changing } from './changes.ts';
-import { findClient, insertClientRow, insertSecret } from './clients.ts';
+import { findClient, insertClientRow, insertSecret } from './client-rows.ts';
 import type { Db, Queries } from './db.ts';
+import { requireCatalogued } from './scopes.ts';
 
-/** @param announce of each change, once it is durable */
-export function registrationStore(db: Db, announce: Announce): RegistrationStore {
-  return { register: (registration, origin) => register(db, announce, registration, origin) };
+/**
+ * @param announce of each change, once it is durable
+ * @param policy what becomes of a scope that is not in the catalogue
+ */
+export function registrationStore(db: Db, announce: Announce, policy: ScopePolicy): RegistrationStore {
+  return { register: (registration, origin) => register(db, announce, policy, registration, origin) };
 }
 
 async function register(
   db: Db,
   announce: Announce,
+  policy: ScopePolicy,
   { id, settings, secret, access }: NewRegistration,
   origin: Origin,
 ): Promise<Client | undefined> {
   return changing(db, announce, async (tx, append) => {
     const { initialTokenId } = access;
     if (initialTokenId !== undefined && !(await spendInitialToken(tx, initialTokenId))) return undefined;
+    await requireCatalogued(tx, policy, settings.scope);
     await insertClientRow(tx, id, settings);
     await insertSecret(tx, id, secret);
     await insertRegistrationAccess(tx, id, access);

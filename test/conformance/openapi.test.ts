@@ -1,5 +1,6 @@
 /** The description of the API holds the server to its word, with requests that are made from it: Z01–Z04. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { OPERATIONS, ROOT_OPERATIONS } from '../../src/openapi/document.ts';
@@ -79,6 +80,11 @@ function formOf(body: object): string {
 /** What the path names: a client of its own for each request that could end it. */
 async function targets({ parameters, path }: DescribedOperation): Promise<Readonly<Record<string, string>>> {
   if (!parameters.some((parameter) => parameter.in === 'path')) return {};
+  if (path === '/scopes/{scope}') {
+    const scope = `scope-${randomUUID()}`;
+    await send(operationOf('POST /scopes'), { mediaType: 'application/json', body: { name: scope } });
+    return { scope };
+  }
   if (path === '/registration-tokens/{id}') return { id: (await send(operationOf('POST /registration-tokens'), {})).body.id };
   if (path === '/register/{client_id}') {
     const { body } = await send(operationOf('POST /register'), { mediaType: 'application/json', body: { scope: 'jobs:read' } });

@@ -17,6 +17,7 @@ const EVERYTHING = {
   access_token_limit: 5,
   introspection_max_age: 30,
   disabled: true,
+  administers: { prefix: 'billing-', created: true },
   client_name: 'Billing',
   'client_name#de': 'Abrechnung',
   contacts: ['ops@example.com'],
@@ -25,7 +26,7 @@ const EVERYTHING = {
 };
 
 /** @returns the part of the client that a caller decides about */
-function settingsOf({ id, version, createdAt, updatedAt, secrets, ...rest }: Client): ClientSettings {
+function settingsOf({ id, version, createdAt, createdBy, updatedAt, secrets, ...rest }: Client): ClientSettings {
   return rest;
 }
 

@@ -95,6 +95,8 @@ const ENDPOINTS = {
   'GET /keys': ({ server: { url }, bearer }) => sendJson('GET', `${url}/keys`, bearer),
   'POST /keys/rotate': ({ server: { url }, bearer }) => sendJson('POST', `${url}/keys/rotate`, bearer),
   'GET /audit': ({ server: { url }, bearer }) => sendJson('GET', `${url}/audit`, bearer),
+  'GET /scopes': ({ server: { url }, bearer }) => sendJson('GET', `${url}/scopes`, bearer),
+  'POST /scopes': ({ server: { url }, bearer }) => sendJson('POST', `${url}/scopes`, bearer, { name: 'added-in-an-outage' }),
   'GET /jwks': ({ server: { url } }) => request(`${url}/jwks`),
   'GET /health/ready': ({ server: { url } }) => request(`${url}/health/ready`),
 } satisfies Record<string, (target: Target) => Promise<Answer>>;
@@ -108,7 +110,7 @@ const OF_ONE_CLIENT = [
   'POST …/secrets',
   'DELETE …/secrets/{id}',
 ] as const;
-const WRITES = [...OF_ONE_CLIENT, 'POST /revoke', 'POST /clients', 'POST /keys/rotate'] as const;
+const WRITES = [...OF_ONE_CLIENT, 'POST /revoke', 'POST /clients', 'POST /scopes', 'POST /keys/rotate'] as const;
 
 /** What is still answered from memory is the truth, and after the bound nothing is any more. */
 async function lastOfMemory(target: Target): Promise<void> {

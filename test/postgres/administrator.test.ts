@@ -128,6 +128,7 @@ test('configured after one was generated: both open', async (t) => {
 test('what an administrator changed of the client stays: scope, name, disabled', async (t) => {
   const { db } = await database(t);
   await ensureAdministrator(db, 'admin', undefined);
+  await ensureAdministrator(db, 'other', undefined); // the last one could not be disabled
   const change = { scope: ['auth:clients'], disabled: true, registration: { client_name: 'Root' } };
   const changed = await clientAdministration(db, () => undefined).update('admin', (current) => ({ ...current, ...change }), ACTOR);
   await ensureAdministrator(db, 'admin', secret());
@@ -143,11 +144,12 @@ for (const [why, configured] of [
   test(`a deleted administrator does not come back${why}`, async (t) => {
     const created = await database(t);
     await ensureAdministrator(created.db, 'admin', configured);
+    await ensureAdministrator(created.db, 'other', undefined); // the last one could not be deleted
     await clientAdministration(created.db, () => undefined).delete('admin', allow, ACTOR);
     const before = await countOf(created);
     assert.deepEqual(await ensureAdministrator(created.db, 'admin', configured), { clientId: 'admin', generatedSecret: undefined });
     assert.equal(await clientDirectory(created.db).find('admin'), undefined);
-    assert.deepEqual(await created.query('select from client_secret'), []);
+    assert.deepEqual(await created.query("select from client_secret where client_id = 'admin'"), []);
     assert.deepEqual(await countOf(created), before);
   });
 }

@@ -12,7 +12,7 @@ after(() => database.drop());
 const ACTOR = { clientId: 'admin', scope: [], address: '127.0.0.1' };
 
 test('those that ended more than a week ago are forgotten, and no others', async () => {
-  const store = initialTokenStore(database.db);
+  const store = initialTokenStore(database.db, 'open');
   const days = (count: number) => new Date(Date.now() + count * 86_400_000);
   for (const [verifier, end] of [
     ['long ago', -7.1],

@@ -120,7 +120,7 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       if (clients.has(id) || deleted.has(id)) return undefined;
       const now = moment();
       const secrets = secret ? [secretOf(secret)] : [];
-      clients.set(id, { ...structuredClone(settings), id, version: 1, createdAt: now, updatedAt: now, secrets });
+      clients.set(id, { ...structuredClone(settings), id, version: 1, createdAt: now, createdBy: actor.clientId, updatedAt: now, secrets });
       commit(actor, 'client.create', 'client_record', id);
       return clients.get(id);
     },
@@ -128,8 +128,8 @@ export function memoryStores({ nowMs = () => EPOCH, newId = randomUUID }: Memory
       const current = clients.get(id);
       if (!current) return undefined;
       const settings: ClientSettings = change(current);
-      const { createdAt, secrets, version } = current;
-      clients.set(id, { ...structuredClone(settings), id, version: version + 1, createdAt, secrets, updatedAt: moment() });
+      const { createdAt, createdBy, secrets, version } = current;
+      clients.set(id, { ...structuredClone(settings), id, version: version + 1, createdAt, createdBy, secrets, updatedAt: moment() });
       commit(actor, 'client.update', settings.disabled && !current.disabled ? 'client' : 'client_record', id);
       return clients.get(id);
     },
