@@ -4,8 +4,10 @@ import type { BlockList } from 'node:net';
 import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
+import type { ClientImporter } from '../core/client-import.ts';
 import type { IntrospectDeps } from '../core/introspect.ts';
 import {
+  type Actor,
   type AuditLog,
   type ClientAdministration,
   type ClientDirectory,
@@ -13,9 +15,12 @@ import {
   type RevocationStore,
   Unavailable,
 } from '../core/ports.ts';
+import type { SlowSecrets } from '../core/slow-secrets.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { auditRoutes } from './audit.ts';
+import { clientExportRoutes } from './client-export.ts';
+import { clientImportRoutes } from './client-import.ts';
 import { clientSecretRoutes } from './client-secrets.ts';
 import { clientRoutes } from './clients.ts';
 import type { Denials } from './denials.ts';
@@ -45,6 +50,10 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly ready: () => Promise<void>;
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
+  readonly importer: ClientImporter;
+  /** Tells the audit that hashes of secrets were read; what cannot be told is not read. */
+  readonly exported: (actor: Actor, detail: object) => Promise<void>;
+  readonly slowSecrets: SlowSecrets;
   readonly revocations: RevocationStore;
   readonly feed: Feed;
   readonly keyAdministration: Pick<KeyStore, 'rotate'>;
@@ -97,6 +106,8 @@ export const ROUTES: readonly Route[] = [
   ...keyRoutes,
   ...auditRoutes,
   ...clientSecretRoutes,
+  ...clientImportRoutes,
+  ...clientExportRoutes,
 ];
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';

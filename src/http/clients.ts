@@ -31,7 +31,7 @@ async function listClients(call: Call, deps: HttpDeps): Promise<Response> {
   const filter = readFilter(query);
   const limit = readLimit(query.get('limit'));
   // One more than asked for says whether there is another page.
-  const clients = await deps.administration.list({ after: readCursor(query.get('cursor')), limit: limit + 1 }, filter);
+  const clients = await deps.administration.list({ after: readClientCursor(query.get('cursor')), limit: limit + 1 }, filter);
   const page = clients.slice(0, limit);
   const last = page.at(-1);
   const hasMore = clients.length > limit && last !== undefined;
@@ -122,8 +122,8 @@ function readFilter(query: URLSearchParams): ClientFilter {
   return { text, scope, disabled: disabled === undefined ? undefined : disabled === 'true' };
 }
 
-/** The last id of the page before. */
-function readCursor(text: string | null): string | undefined {
+/** The last id of the page before. @throws Problem `invalid_request` */
+export function readClientCursor(text: string | null): string | undefined {
   if (text === null) return undefined;
   const id = Buffer.from(text, 'base64url').toString();
   if (!CLIENT_ID_PATTERN.test(id) || Buffer.from(id).toString('base64url') !== text)

@@ -40,7 +40,10 @@ export function pageOfIds(
     text: `with near as materialized (
         ${walk(`(select * from client where deleted_at is null and client_id > $1 order by client_id limit ${near}) as next`)}),
       few as materialized (
-        select client_id from client where (select count(*) from near) < $2 and ${indexed.join(' and ')} limit ${few + 1})
+        (select client_id from client where (select count(*) from near) < $2 and searchable and ${indexed.join(' and ')} limit ${few + 1})
+        union all
+        (select client_id from client where (select count(*) from near) < $2 and not searchable and ${conditions.join(' and ')} limit ${few + 1})
+        limit ${few + 1})
       select client_id from near where (select count(*) from near) >= $2
       union all select client_id from few where (select count(*) from few) <= ${few}
       union all (${walk('client', `(select count(*) from few) > ${few}`)})`,

@@ -7,7 +7,7 @@ import { type Announce, appendChange, changing } from './changes.ts';
 import { pageOfIds } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
 
-interface ClientRow {
+export interface ClientRow {
   readonly client_id: string;
   readonly version: number;
   readonly auth_method: Client['authMethod'];
@@ -37,7 +37,7 @@ interface SecretRow {
   readonly last_used_at: string | null;
 }
 
-const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
+export const CLIENT_COLUMNS = `c.client_id, c.version, c.auth_method, c.grant_types, c.scope, c.audience, c.resources, c.claims, c.access_token_format,
   c.access_token_ttl, c.introspection_max_age, c.disabled, c.registration, c.created_at, c.updated_at,
   (select coalesce(json_agg(json_build_object('id', s.id, 'name', s.name, 'verifier', s.verifier, 'created_at', s.created_at,
     'expires_at', s.expires_at, 'last_used_at', s.last_used_at) order by s.created_at, s.id), '[]')
@@ -255,7 +255,7 @@ function settingValues(settings: ClientSettings): unknown[] {
   ];
 }
 
-function clientOf(row: ClientRow): Client {
+export function clientOf(row: ClientRow): Client {
   return {
     id: row.client_id,
     version: row.version,
