@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAuditCommand } from './audit-command.ts';
 import { addClientCommands } from './client-command.ts';
+import { addCompletionCommand } from './completion-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
 import { addKeysCommands } from './keys-command.ts';
 import { addRevocationCommands } from './revocations-command.ts';
@@ -86,5 +87,6 @@ export function buildProgram(): Command {
   addRevocationCommands(program);
   addKeysCommands(program);
   addAuditCommand(program);
+  addCompletionCommand(program);
   return program;
 }
