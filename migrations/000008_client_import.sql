@@ -8,13 +8,8 @@ begin
 end
 $$;
 
--- What client_search costs is most of what an import costs: a client with a UUID has more than a hundred parts. So who imports leaves that for later, row by
--- row and in the background (src/postgres/search-indexing.ts); until then a search walks through what is not in the index yet.
+-- False: not in client_search yet (the next migration).
 alter table client add column searchable boolean not null default true;
-drop index client_search;
-create index client_search on client using gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}')) with (fastupdate = off)
-  where deleted_at is null and searchable;
-create index client_not_searchable on client (client_id) where not searchable;
 
 -- To become searchable is no change of a client.
 create or replace function client_changed() returns trigger language plpgsql as $$

@@ -25,7 +25,7 @@ export const BCRYPT_BYTES_MAX = 72;
 const PBKDF2_DIGESTS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
 
 /**
- * Whoever knows a client's id can make this server compute its hash, so what one may cost is bounded: about a third of a second of a core, and 64 MiB.
+ * Whoever knows a client's id can make this server compute its hash, so what one may cost is bounded: about a second of a core, usually much less, and 64 MiB.
  */
 const BCRYPT_COST_MAX = 12;
 const PBKDF2_ITERATIONS_MAX = 1_000_000;

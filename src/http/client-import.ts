@@ -120,7 +120,11 @@ async function planOf(
 function refusalOf(refusals: readonly Refusal[]): Problem {
   const codes = new Set(refusals.map(({ code }) => code));
   const [code = 'invalid_client_metadata'] = codes.size === 1 ? codes : [];
-  return new Problem(code, `${refusals.length} lines cannot be imported, so none was`, errorsOf(refusals));
+  return new Problem(
+    code,
+    `${refusals.length === 1 ? 'a line' : `${refusals.length} lines`} cannot be imported, so none was`,
+    errorsOf(refusals),
+  );
 }
 
 /** Pointers as into an array of the lines: `/0/scope` is of the first. */
