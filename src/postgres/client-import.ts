@@ -31,17 +31,25 @@ async function existing(db: Db, ids: readonly string[]): Promise<ReadonlyMap<str
   return new Map(rows.map((row) => [row.client_id, row.is_deleted ? 'deleted' : clientOf(row)]));
 }
 
+/** As the audit tells it. */
+interface Creation {
+  readonly target: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
 /** So that all is rolled back. */
 class Raced extends Error {}
 
 async function insert(db: Db, clients: readonly ImportedClient[], actor: Actor): Promise<'done' | 'raced'> {
   // Two that give the same ids at the same time wait for each other in the same order, so never both.
   const sorted = [...clients].sort((a, b) => (a.id < b.id ? -1 : 1));
+  // Here, because within the transaction others might wait for it.
+  const creations = sorted.map(({ id, settings }) => ({ target: id, detail: { ...clientDetail(settings), imported: true } }));
   try {
     await db.transaction(async (tx) => {
       for (let start = 0; start < sorted.length; start += CLIENTS_OF_STATEMENT)
         await insertClients(tx, sorted.slice(start, start + CLIENTS_OF_STATEMENT));
-      await writeCreations(tx, sorted, actor);
+      await writeCreations(tx, creations, actor);
     });
     return 'done';
   } catch (error) {
@@ -94,8 +102,7 @@ function secretRows({ id, secrets }: ImportedClient): object[] {
 }
 
 /** The last statement, as it takes the change log's counter until the commit: all rows of the change log, and those of the audit, under the same lock. */
-async function writeCreations(tx: Queries, clients: readonly ImportedClient[], actor: Actor): Promise<void> {
-  const made = clients.map(({ id, settings }) => ({ target: id, detail: { ...clientDetail(settings), imported: true } }));
+async function writeCreations(tx: Queries, made: readonly Creation[], actor: Actor): Promise<void> {
   const rows = await tx.query<{ id: number; at: Date; target: string }>({
     name: 'write-imports',
     text: `with made as materialized (
@@ -108,8 +115,16 @@ async function writeCreations(tx: Queries, clients: readonly ImportedClient[], a
         insert into audit (actor_client_id, actor_address, action, target, detail, request_id)
         select $4, $5, 'client.create', target, detail, $6 from next, made order by position
         returning id, at, target)
-      select id, at, target from noted order by id`,
-    values: [JSON.stringify(made), made.length, ACCESS_TOKEN_TTL_MAX_SECONDS + 1, actor.clientId, actor.address, actor.requestId],
+      select id, at, target from noted where $7 order by id`,
+    values: [
+      JSON.stringify(made),
+      made.length,
+      ACCESS_TOKEN_TTL_MAX_SECONDS + 1,
+      actor.clientId,
+      actor.address,
+      actor.requestId,
+      tx.audited !== undefined,
+    ],
   });
   if (!tx.audited) return;
   const details = new Map(made.map(({ target, detail }) => [target, detail]));
