@@ -54,13 +54,11 @@ export async function importClients(file: string, options: ImportOptions): Promi
   const mode = options.dryRun ? 'check' : options.partial ? 'partial' : 'all';
   if (mode === 'all' && file !== '-') {
     const checked = await pass({ ...run, mode: 'check' });
-    if (checked.failed > 0)
-      return finish({ ...checked, created: 0, unchanged: 0 }, run, `${checked.failed} lines are wrong, so nothing was created`);
+    if (checked.failed > 0) return finish({ ...checked, created: 0, unchanged: 0 }, run, `${wrong(checked)}, so nothing was created`);
   }
   const counts = await pass({ ...run, mode });
   const isWrong = counts.failed > 0;
-  const reason =
-    mode === 'all' ? `stopped: the lines before were created, those from there on were not` : `${counts.failed} lines are wrong`;
+  const reason = mode === 'all' ? `stopped: the lines before were created, those from there on were not` : wrong(counts);
   finish(counts, run, isWrong ? reason : undefined, mode === 'check');
 }
 
@@ -71,6 +69,10 @@ function finish({ created, unchanged, failed, errors }: Counts, { isJson }: Pick
   if (reason === undefined) return;
   writeError(`error: ${reason}`);
   process.exitCode = EXIT.refused;
+}
+
+function wrong({ failed }: Counts): string {
+  return failed === 1 ? 'a line is wrong' : `${failed} lines are wrong`;
 }
 
 /** All of the file once; in mode `all` up to the first batch that is refused. */
