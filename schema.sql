@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION client_changed()
  LANGUAGE plpgsql
 AS $function$
 begin
-  new.version := old.version + 1;
+  new.version := old.version + case when new.searchable = old.searchable then 1 else 0 end;
   return new;
 end
 $function$;
@@ -42,7 +42,8 @@ CREATE OR REPLACE FUNCTION client_secret_changed()
  LANGUAGE plpgsql
 AS $function$
 begin
-  update client set version = version where client_id = coalesce(new.client_id, old.client_id);
+  update client set version = version
+    where client_id = coalesce(new.client_id, old.client_id) and xmin <> pg_current_xact_id()::xid;
   return null;
 end
 $function$;
@@ -147,13 +148,15 @@ create table client (
   access_token_limit integer,
   administers jsonb,
   created_by text,
+  searchable boolean not null default true,
   constraint client_pkey PRIMARY KEY (client_id),
   constraint client_access_token_format_check CHECK (access_token_format = ANY (ARRAY['reference'::text, 'jwt'::text])),
   constraint client_access_token_ttl_check CHECK (access_token_ttl > 0)
 );
 CREATE INDEX client_created_by ON client USING btree (created_by, client_id) WHERE ((deleted_at IS NULL) AND (created_by IS NOT NULL));
 CREATE INDEX client_disabled ON client USING btree (disabled, client_id) WHERE (deleted_at IS NULL);
-CREATE INDEX client_search ON client USING gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}'::integer[])) WITH (fastupdate=off) WHERE (deleted_at IS NULL);
+CREATE INDEX client_not_searchable ON client USING btree (client_id) WHERE (NOT searchable);
+CREATE INDEX client_search ON client USING gin (scope, text_parts(client_text(client_id, registration), '{1,2,3}'::integer[])) WITH (fastupdate=off) WHERE ((deleted_at IS NULL) AND searchable);
 CREATE TRIGGER client_changed BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION client_changed();
 CREATE TRIGGER client_scopes_added AFTER INSERT ON client REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION client_scopes_added();
 CREATE TRIGGER client_scopes_changed AFTER UPDATE OF scope, disabled, deleted_at ON client FOR EACH ROW WHEN (old.scope IS DISTINCT FROM new.scope OR old.disabled IS DISTINCT FROM new.disabled OR old.deleted_at IS DISTINCT FROM new.deleted_at) EXECUTE FUNCTION client_scopes_changed();

@@ -5,8 +5,10 @@ import { openKeySets } from './client-keys/key-sets.ts';
 import type { Config } from './config.ts';
 import { mintClientSecret } from './core/client-auth.ts';
 import { Unavailable } from './core/ports.ts';
+import { SlowSecrets } from './core/slow-secrets.ts';
 import { writeServerFile } from './data-folder.ts';
 import { maintain, NOT_MAINTAINED, openDatabase, prepareDatabase } from './database.ts';
+import { SlowHashes } from './hashing/slow-hashes.ts';
 import { buildApp, type HttpDeps } from './http/app.ts';
 import { auditItem } from './http/audit.ts';
 import { Denials } from './http/denials.ts';
@@ -18,10 +20,13 @@ import { defineDenials, defineNode, definePools, observer } from './metrics.ts';
 import { type Node, openNode } from './node.ts';
 import type { Administrator } from './postgres/administrator.ts';
 import { spendAssertion } from './postgres/assertions.ts';
-import { auditLog, tellAudit } from './postgres/audit.ts';
+import { auditLog, tellAudit, writeAudit } from './postgres/audit.ts';
+import { clientImporter } from './postgres/client-import.ts';
 import { type Db, FOLLOWER, openDb } from './postgres/db.ts';
 import { initialTokenStore } from './postgres/registration-tokens.ts';
 import { scopeCatalogue } from './postgres/scopes.ts';
+import { searchIndexing } from './postgres/search-indexing.ts';
+import { rehashSecret } from './postgres/secret-rehash.ts';
 
 const DRAIN_MS = 10_000;
 /** After this the listener opens without a database: live, not ready. */
@@ -67,6 +72,18 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   const metrics = openMetrics();
   definePools(metrics, { requests: db, follower: followerDb });
   const observes = observer(metrics);
+  const hashes = new SlowHashes();
+  const slowSecrets = new SlowSecrets({
+    matches: hashes.matches,
+    // Whoever comes next finds the slow hash again, and computes it again.
+    rehash: (...secret) =>
+      void rehashSecret(db, ...secret).catch((error: unknown) =>
+        log.warn({ err: error }, 'an imported secret keeps its slow hash for now'),
+      ),
+  });
+  const indexing = searchIndexing(db, (error) =>
+    log.debug({ err: error }, 'imported clients were not put into the index of the search this time'),
+  );
   let node: Node | undefined;
   let deps: HttpDeps | undefined;
   let stopping: Promise<void> | undefined;
@@ -86,9 +103,13 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
         }
         // Before the first look only this machine's clock could say what has expired.
         await node.memory.prove();
-        deps = httpDeps(config, node, db, log);
+        deps = httpDeps(config, node, db, log, { slowSecrets, onImported: indexing.wake });
         defineDenials(metrics, deps.denials);
-        const tryToMaintain = () => maintain(db, config, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
+        const tryToMaintain = () => {
+          indexing.wake();
+          return maintain(db, config, log).catch((error: unknown) => log.warn({ err: error }, NOT_MAINTAINED));
+        };
+        indexing.wake();
         maintenance = setInterval(tryToMaintain, MAINTENANCE_MS).unref();
         return;
       } catch (error) {
@@ -115,6 +136,7 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
       // Streams go on for ever: their readers come back to another node.
       node?.feed.close();
       await listener.drain(DRAIN_MS);
+      await Promise.all([hashes.close(), indexing.close()]);
       await node?.close();
       await Promise.all([db.close(), followerDb.close()]);
       await database.close();
@@ -133,7 +155,18 @@ export async function startServer(config: Config, log: Logger, events: ServerEve
   }
 }
 
-function httpDeps(config: Config, { memory, feed, state, secretUsed, registrations }: Node, db: Db, log: Logger): HttpDeps {
+interface Imports {
+  readonly slowSecrets: SlowSecrets;
+  readonly onImported: () => void;
+}
+
+function httpDeps(
+  config: Config,
+  { memory, feed, state, secretUsed, registrations }: Node,
+  db: Db,
+  log: Logger,
+  { slowSecrets, onImported }: Imports,
+): HttpDeps {
   const audit = auditLog(db);
   return {
     clients: memory.clients,
@@ -146,6 +179,9 @@ function httpDeps(config: Config, { memory, feed, state, secretUsed, registratio
       initialTokens: initialTokenStore(db, config.scopePolicy),
       limit: new RegistrationLimit(),
     },
+    importer: clientImporter(db, config.scopePolicy, onImported),
+    exported: (actor, detail) => writeAudit(db, actor, 'client.export', '*', detail),
+    slowSecrets,
     revocations: memory.revocations,
     scopes: scopeCatalogue(db),
     feed,

@@ -10,6 +10,8 @@ export interface ApiRequest {
   readonly authorization: string;
   readonly form?: Readonly<Record<string, string>> | URLSearchParams;
   readonly json?: Document;
+  /** JSON lines */
+  readonly lines?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -37,9 +39,9 @@ export function basicAuthorization({ clientId, clientSecret }: Target): string {
  * @throws CommandError `unavailable` — no answer; `configuration` — a redirect, which is not followed, with a secret in hand
  */
 export async function send(target: Target, request: ApiRequest): Promise<Answer> {
-  const { method, path, authorization, form, json, headers = {} } = request;
-  const body = json ? JSON.stringify(json) : form && new URLSearchParams(form).toString();
-  const contentType = json ? 'application/json' : 'application/x-www-form-urlencoded';
+  const { method, path, authorization, form, json, lines, headers = {} } = request;
+  const body = lines ?? (json ? JSON.stringify(json) : form && new URLSearchParams(form).toString());
+  const contentType = lines !== undefined ? 'application/x-ndjson' : json ? 'application/json' : 'application/x-www-form-urlencoded';
   let response: Response;
   let text: string;
   try {

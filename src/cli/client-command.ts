@@ -8,6 +8,8 @@ import type {
   RotateSecretOptions,
   UpdateOptions,
 } from './client.ts';
+import type { ExportOptions } from './client-export.ts';
+import type { ImportOptions } from './client-import.ts';
 import type { TargetOptions } from './target.ts';
 import { addTargetOptions, collect, parseSpan, parseWhole } from './target-options.ts';
 
@@ -21,6 +23,8 @@ export function addClientCommands(program: Command): void {
   addShow(client);
   addUpdate(client);
   addDelete(client);
+  addImport(client);
+  addExport(client);
   const secret = client
     .command('secret')
     .description("a client's secrets: several at a time, so that they can be changed without an outage")
@@ -117,6 +121,45 @@ function addDelete(client: Command): void {
   addTargetOptions(remove)
     .addHelpText('after', '\nExamples:\n  $ auth client delete billing\n  $ auth client delete billing --yes\n')
     .action(async (id: string, options: DeleteOptions) => (await import('./client.ts')).deleteClient(id, options));
+}
+
+function addImport(client: Command): void {
+  const load = client
+    .command('import <file>')
+    .description('create many clients from JSON lines, 1,000 at a time; - reads standard input (docs/import.md)')
+    .option('--dry-run', 'check all lines, and create nothing')
+    .option('--partial', 'create those that are right, and report the others');
+  addTargetOptions(load)
+    .addHelpText(
+      'after',
+      `
+Without --partial all lines are checked first, and one that is wrong keeps all from being created; standard input cannot be read
+twice, so from there each 1,000 lines are checked as they are created. A client that is there already just as its line says is left as
+it is: what was interrupted is gone on with by the same command.
+
+Examples:
+  $ auth client import clients.jsonl --dry-run
+  $ auth client import clients.jsonl
+  $ auth client export --url https://old.example | auth client import - --url https://new.example
+`,
+    )
+    .action(async (file: string, options: ImportOptions) => (await import('./client-import.ts')).importClients(file, options));
+}
+
+function addExport(client: Command): void {
+  const save = client
+    .command('export')
+    .description('print all clients as JSON lines, as auth client import takes them')
+    .option(
+      '--with-secret-hashes',
+      'with the hashes of their secrets, by which these stay valid where they are imported; it is in the audit',
+    );
+  addTargetOptions(save)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ auth client export > clients.jsonl\n  $ (umask 077; auth client export --with-secret-hashes > clients.jsonl)\n',
+    )
+    .action(async (options: ExportOptions) => (await import('./client-export.ts')).exportClients(options));
 }
 
 function addSecretAdd(secret: Command): void {

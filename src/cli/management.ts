@@ -94,6 +94,7 @@ async function issueToken(target: Target, [scope, ...others]: readonly [string, 
   return token;
 }
 
-function ownScopes(scope: unknown): readonly string[] {
+/** Those that only who holds them may give to a client. */
+export function ownScopes(scope: unknown): readonly string[] {
   return typeof scope === 'string' ? scope.split(' ').filter((token) => token.startsWith('auth:')) : [];
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAuditCommand } from './audit-command.ts';
 import { addClientCommands } from './client-command.ts';
+import { addCompletionCommand } from './completion-command.ts';
 import { EXIT, errorCode, reportError, writeError } from './exit.ts';
 import { addKeysCommands } from './keys-command.ts';
 import { addRegistrationTokenCommands } from './registration-token-command.ts';
@@ -90,5 +91,6 @@ export function buildProgram(): Command {
   addRegistrationTokenCommands(program);
   addAuditCommand(program);
   addScopeCommands(program);
+  addCompletionCommand(program);
   return program;
 }

@@ -41,11 +41,16 @@ function canonical(value: unknown): string | undefined {
 }
 
 function short(value: unknown): unknown {
+  // Most are, and an import has a thousand times as many.
+  if (typeof value !== 'object' && String(value).length <= VALUE_BYTES_MAX / 8) return value;
   const bytes = Buffer.byteLength(JSON.stringify(value));
   return bytes > VALUE_BYTES_MAX ? { omitted_bytes: bytes } : value;
 }
 
 function bounded(members: readonly (readonly [string, unknown])[]): Members {
+  const whole = Object.fromEntries(members);
+  // What the loop below would add up to.
+  if (Buffer.byteLength(JSON.stringify(whole)) + members.length - 1 <= DETAIL_BYTES_MAX) return whole;
   const kept: (readonly [string, unknown])[] = [];
   let bytes = 0;
   for (const [name, value] of members) {

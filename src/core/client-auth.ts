@@ -1,6 +1,6 @@
 /** Client authentication at the token, revocation and introspection endpoints, RFC 6749 §2.3. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { type AuthMethod, CLIENT_ID_PATTERN, type Client, hasEnded } from './clients.ts';
+import { type AuthMethod, CLIENT_ID_PATTERN, type Client, type ClientSecret, hasEnded } from './clients.ts';
 import { OAuthError } from './errors.ts';
 import type { ClientDirectory, KnownClient } from './ports.ts';
 
@@ -31,6 +31,9 @@ export function secretVerifier(secret: string): string {
 /** Stands in for an unknown client's secrets, so that a refusal costs the same whether the client exists or not. */
 const NOBODY = ['', randomBytes(32)] as const;
 
+/** Finds among secrets whose verifier is a slow hash the one that was computed before (src/core/slow-secrets.ts); answers at once. */
+export type Remembered = (presented: readonly string[], secrets: readonly ClientSecret[]) => string | undefined;
+
 /**
  * The client that the credentials belong to. A wrong secret, an unknown id, an expired secret and a disabled client take the same
  * path and get the same answer.
@@ -38,10 +41,15 @@ const NOBODY = ['', randomBytes(32)] as const;
  * @param now epoch seconds
  * @throws OAuthError `invalid_client` — RFC 6749 §5.2
  */
-export async function authenticateClient(credentials: ClientCredentials, now: number, clients: ClientDirectory): Promise<Authenticated> {
+export async function authenticateClient(
+  credentials: ClientCredentials,
+  now: number,
+  clients: ClientDirectory,
+  remembered: Remembered = () => undefined,
+): Promise<Authenticated> {
   // What cannot be an id is not shown to the store, which would take offence at a NUL.
   const known = await clients.find(CLIENT_ID_PATTERN.test(credentials.clientId) ? credentials.clientId : '-');
-  const secretId = provenSecret(credentials.secrets, known, now);
+  const secretId = provenSecret(credentials.secrets, known, now, remembered);
   if (!known || known.client.disabled) throw refusal(known ? 'client is disabled' : 'unknown client');
   if (credentials.method === 'none') {
     if (known.client.authMethod !== 'none') throw refusal('no secret was sent');
@@ -61,16 +69,22 @@ export function holdsSecret(client: Client, secret: string, now: number): boolea
 }
 
 /** @returns the id of the secret that one of these is */
-function provenSecret(presented: readonly string[], known: Pick<KnownClient, 'client'> | undefined, now: number): string | undefined {
+function provenSecret(
+  presented: readonly string[],
+  known: Pick<KnownClient, 'client'> | undefined,
+  now: number,
+  remembered: Remembered = () => undefined,
+): string | undefined {
   const live = known?.client.secrets.filter((secret) => !hasEnded(secret, now)) ?? [];
+  const fast = live.filter(({ verifier }) => verifier.startsWith('sha256:'));
   const verifiers =
-    live.length > 0 ? live.map(({ id, verifier }) => [id, Buffer.from(verifier.slice('sha256:'.length), 'base64url')] as const) : [NOBODY];
+    fast.length > 0 ? fast.map(({ id, verifier }) => [id, Buffer.from(verifier.slice('sha256:'.length), 'base64url')] as const) : [NOBODY];
   let proven: string | undefined;
   for (const secret of presented) {
     const digested = digest(secret);
     for (const [id, verifier] of verifiers) if (verifier.length === digested.length && timingSafeEqual(verifier, digested)) proven = id;
   }
-  return proven;
+  return proven ?? remembered(presented, live);
 }
 
 function digest(secret: string): Buffer {

@@ -46,7 +46,7 @@ export interface ClientSettings {
 export interface ClientSecret {
   readonly id: string;
   readonly name: string | undefined;
-  /** `sha256:` and the digest in base64url; says nothing about the secret, which has 256 bits */
+  /** `sha256:` and the digest in base64url; says nothing about the secret, which has 256 bits. Or a slow hash that was imported: it begins with `$` */
   readonly verifier: string;
   readonly createdAt: Date;
   readonly expiresAt: Date | undefined;

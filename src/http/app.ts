@@ -4,8 +4,10 @@ import type { BlockList } from 'node:net';
 import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerRequest } from 'srvx';
+import type { ClientImporter } from '../core/client-import.ts';
 import type { IntrospectDeps } from '../core/introspect.ts';
 import {
+  type Actor,
   type AuditLog,
   type ClientAdministration,
   type ClientDirectory,
@@ -16,9 +18,12 @@ import {
   type SpendAssertion,
   Unavailable,
 } from '../core/ports.ts';
+import type { SlowSecrets } from '../core/slow-secrets.ts';
 import type { TokenDeps } from '../core/token.ts';
 import { sourceAddress } from './address.ts';
 import { auditRoutes } from './audit.ts';
+import { clientExportRoutes } from './client-export.ts';
+import { clientImportRoutes } from './client-import.ts';
 import { clientSecretRoutes } from './client-secrets.ts';
 import { clientRoutes } from './clients.ts';
 import type { Denials } from './denials.ts';
@@ -53,6 +58,10 @@ export interface HttpDeps extends TokenDeps, IntrospectDeps {
   readonly state: () => NodeState;
   readonly administration: ClientAdministration;
   readonly registration: RegistrationDeps;
+  readonly importer: ClientImporter;
+  /** Tells the audit that hashes of secrets were read; what cannot be told is not read. */
+  readonly exported: (actor: Actor, detail: object) => Promise<void>;
+  readonly slowSecrets: SlowSecrets;
   readonly revocations: RevocationStore;
   readonly scopes: ScopeCatalogue;
   readonly feed: Feed;
@@ -132,6 +141,8 @@ export const ROUTES: readonly (Route | OpenRoute)[] = [
     answerAlways: async ({ request, documentation }) => answerPrepared(request, (await documentation()).page),
   },
   ...scopeRoutes,
+  ...clientImportRoutes,
+  ...clientExportRoutes,
 ];
 
 /** At the listener's root, wherever the issuer is. */

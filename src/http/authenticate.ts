@@ -11,16 +11,24 @@ import { readClientCredentials } from './credentials.ts';
  * @throws HttpError 429 — too many failures of this client id from this address
  */
 export async function authenticate(call: Call, params: ReadonlyMap<string, string>, deps: HttpDeps): Promise<Authenticated> {
-  const { clients, clientRecords, throttle } = deps;
+  const { clients, clientRecords, throttle, slowSecrets } = deps;
   const credentials = present(call, params, deps.issuer);
   if (!credentials) throw new OAuthError('invalid_client', 'client authentication is missing');
   throttle.check(credentials.clientId, call.address, call.now);
   const by = (directory: ClientDirectory) => prove(credentials, directory, call.now, deps);
+  let known: KnownClient | undefined;
+  const records: ClientDirectory = { find: async (clientId) => (known = await clientRecords.find(clientId)) };
+  /** A slow hash is computed for a client that is there, and never before its record was asked. */
+  const learned = async (error: unknown) => {
+    if (!(error instanceof OAuthError) || credentials.method === 'private_key_jwt') throw error;
+    if (!(await slowSecrets.learn(credentials.secrets, known, call.now))) throw error;
+    return by(records);
+  };
   try {
     // A client or a secret that was just added, on another node perhaps, is as good as any: what memory does not know the record decides. So
     // every refusal costs one look-up, of a client that there is and of one that there is not.
     const proven = await by(clients).catch((error: unknown) => {
-      if (error instanceof OAuthError) return by(clientRecords);
+      if (error instanceof OAuthError) return by(records).catch(learned);
       throw error;
     });
     return credentials.method === 'private_key_jwt' ? await spend(credentials, proven, deps) : proven;
@@ -42,11 +50,11 @@ async function prove(
   credentials: ClientCredentials | PresentedAssertion,
   directory: ClientDirectory,
   now: number,
-  { clientKeysAt, secretUsed }: HttpDeps,
+  { clientKeysAt, secretUsed, slowSecrets }: HttpDeps,
 ): Promise<Authenticated> {
   if (credentials.method === 'private_key_jwt')
     return { ...(await proveAssertion(credentials, directory, clientKeysAt)), secretId: undefined };
-  const authenticated = await authenticateClient(credentials, now, directory);
+  const authenticated = await authenticateClient(credentials, now, directory, (...given) => slowSecrets.remembered(...given));
   if (authenticated.secretId !== undefined) secretUsed(authenticated.secretId, now);
   return authenticated;
 }

@@ -1,8 +1,9 @@
 /** Request bodies, read strictly and with a limit: forms (RFC 6749 Appendix B) and JSON. */
 import { HttpError } from './errors.ts';
 
-/** The listener reads no more than this of any body. */
+/** The listener reads no more than this of any body, but of an import. */
 export const BODY_BYTES_MAX = 64 * 1024;
+export const IMPORT_BYTES_MAX = 4 * 1024 * 1024;
 const FORM_BYTES_MAX = 16 * 1024;
 const JSON_DEPTH_MAX = 32;
 
@@ -44,15 +45,31 @@ export async function readForm(request: Request): Promise<Form> {
 export async function readJsonObject(request: Request, ...accepted: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
   if (!accepted.includes(mediaType(request)))
     throw new HttpError(415, `the body must be ${accepted.join(' or ')}`, { accept: accepted.join(', ') });
-  const text = await readText(request, BODY_BYTES_MAX);
+  return parseJsonObject(await readText(request, BODY_BYTES_MAX), 'the body');
+}
+
+/**
+ * JSON lines: the texts of the lines, without the empty one after the last.
+ *
+ * @throws HttpError 400, 413, 415
+ */
+export async function readLines(request: Request, ...accepted: readonly string[]): Promise<readonly string[]> {
+  if (!accepted.includes(mediaType(request)))
+    throw new HttpError(415, `the body must be ${accepted.join(' or ')}`, { accept: accepted.join(', ') });
+  const lines = (await readText(request, IMPORT_BYTES_MAX)).split('\n');
+  return lines.at(-1)?.trim() === '' ? lines.slice(0, -1) : lines;
+}
+
+/** @param what as an error calls it @throws HttpError 400 */
+export function parseJsonObject(text: string, what: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new HttpError(400, 'the body is not JSON');
+    throw new HttpError(400, `${what} is not JSON`);
   }
   if (!isPlain(value, JSON_DEPTH_MAX)) throw new HttpError(400, 'the JSON is too deep, or has a text or a number that cannot be stored');
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new HttpError(400, 'the body must be a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new HttpError(400, `${what} must be a JSON object`);
   return value as Record<string, unknown>;
 }
 

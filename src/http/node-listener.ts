@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { createServer as createTlsServer } from 'node:https';
 import type { Hono } from 'hono';
 import { toNodeHandler } from 'srvx/node';
-import { BODY_BYTES_MAX } from './body.ts';
+import { BODY_BYTES_MAX, IMPORT_BYTES_MAX } from './body.ts';
 
 export interface Listener {
   /** Stops accepting and resolves when what is running has been answered, or has been cut off after `timeoutMs`. */
@@ -34,6 +34,8 @@ const TARGET = /^(?:\/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9._~-]*)+(?:\?|$)/;
 const SCOPE_TARGET =
   /^(?:\/(?!\.{1,2}\/)[A-Za-z0-9._~-]*)*\/scopes\/(?!\.{1,2}(?:\?|$))(?:[A-Za-z0-9._~:!'()*-]|%(?!2[DE]|3\d|4[1-9A-F]|5[0-9A]|5F|6[1-9A-F]|7[0-9A]|7E)[2-7][0-9A-F])+(?:\?|$)/;
 
+const IMPORT = /\/clients\/import(?:\?|$)/;
+
 /** @param onError what goes wrong while an answer is being sent, as when the peer has gone away */
 export async function listen(
   app: Hono,
@@ -45,7 +47,8 @@ export async function listen(
   onError: (error: unknown) => void,
 ): Promise<Listener> {
   // srvx's type also allows HTTP/2 requests, which this listener never gets.
-  const handle = toNodeHandler((request) => app.fetch(request), { maxRequestBodySize: BODY_BYTES_MAX }) as RequestListener;
+  const handler = (maxRequestBodySize: number) => toNodeHandler((request) => app.fetch(request), { maxRequestBodySize }) as RequestListener;
+  const [handle, handleImport] = [handler(BODY_BYTES_MAX), handler(IMPORT_BYTES_MAX)];
   const server: Server = tls ? createTlsServer({ ...LIMITS, ...tls, minVersion: 'TLSv1.2' }) : createServer(LIMITS);
   // Beyond a count Node drops headers without a word, and a doubled one with them; their size is limited as it is.
   server.maxHeadersCount = 0;
@@ -59,10 +62,12 @@ export async function listen(
       return;
     }
     // A `throw` before there is a promise lands here as well: it would end the process.
-    new Promise((resolve) => resolve(handle(request, response))).catch((error: unknown) => {
-      onError(error);
-      response.destroy();
-    });
+    new Promise((resolve) => resolve((IMPORT.test(request.url ?? '') ? handleImport : handle)(request, response))).catch(
+      (error: unknown) => {
+        onError(error);
+        response.destroy();
+      },
+    );
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => resolve());

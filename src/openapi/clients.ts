@@ -64,7 +64,7 @@ const IGNORED: Readonly<Record<string, Schema>> = {
   updated_at: ignored('a time'),
 };
 
-const SECRET: Readonly<Record<string, Schema>> = {
+export const secretMembers: Readonly<Record<string, Schema>> = {
   id: text('names it', { format: 'uuid' }),
   'name?': text('for people'),
   created_at: instant('when it was made'),
@@ -128,14 +128,14 @@ export const clientSchemas: Readonly<Record<string, Schema>> = {
     }),
     description: 'What a new secret is to be like.',
   },
-  Secret: object(SECRET, { description: 'A secret, without its value.' }),
+  Secret: object(secretMembers, { description: 'A secret, without its value.' }),
   NewSecret: object(
-    { ...SECRET, 'client_secret?': text('shown in this answer only; absent where a request is repeated'), 'notice?': NOTICE },
+    { ...secretMembers, 'client_secret?': text('shown in this answer only; absent where a request is repeated'), 'notice?': NOTICE },
     { description: 'A secret that was just made.' },
   ),
 };
 
-const SECRET_EXAMPLE = { id: '7a91750c-4a66-4e0d-85c7-26f51530d88e', created_at: '2026-11-24T09:08:10.196Z' };
+export const SECRET_EXAMPLE = { id: '7a91750c-4a66-4e0d-85c7-26f51530d88e', created_at: '2026-11-24T09:08:10.196Z' };
 const CREATE_EXAMPLE = { client_id: 'billing', client_name: 'Billing', scope: 'invoices:read invoices:write', claims: { tenant: 'acme' } };
 export const CLIENT_EXAMPLE = {
   client_id: 'billing',

@@ -1,5 +1,6 @@
 /** The whole description of the API, OpenAPI 3.1: every operation in its place. How to add one: CONTRIBUTING.md. */
 import { METADATA_PATH, metadataPath } from '../http/metadata.ts';
+import { transferOperations, transferSchemas } from './client-transfer.ts';
 import { clientOperations, clientSchemas } from './clients.ts';
 import { HEADERS, PARAMETERS, SCHEMAS, securitySchemes } from './components.ts';
 import { metadataOperations, oauthOperations, oauthSchemas } from './oauth.ts';
@@ -23,6 +24,7 @@ import { scopeOperations, scopeSchemas } from './scopes.ts';
 export const OPERATIONS: Operations = {
   ...oauthOperations,
   ...clientOperations,
+  ...transferOperations,
   ...scopeOperations,
   ...registrationOperations,
   ...revocationOperations,
@@ -34,6 +36,7 @@ const ALL_SCHEMAS: Readonly<Record<string, Schema>> = {
   ...SCHEMAS,
   ...oauthSchemas,
   ...clientSchemas,
+  ...transferSchemas,
   ...scopeSchemas,
   ...registrationSchemas,
   ...revocationSchemas,

@@ -4,9 +4,11 @@ import type { Db, Queries } from './db.ts';
 
 export type AuditAction =
   | 'client.create'
+  | 'client.export'
   | 'client.update'
   | 'client.delete'
   | 'client.secret.add'
+  | 'client.secret.rehash'
   | 'client.secret.remove'
   | 'keys.create'
   | 'keys.move'

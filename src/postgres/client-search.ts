@@ -47,20 +47,23 @@ export function pageOfIds(
       : // By their ids, one by one: a join of so many might read all clients.
         `(select c.* from client c where c.client_id = any(array(select client_id
           from (${lists.map((list) => page(list, list.from, [], near)).join(' union all ')}) as held order by client_id limit ${near}))) as c`;
-  const indexed = [
+  const matching = [
     'c.deleted_at is null',
     'c.client_id > $1',
     ...(scopeValue === undefined ? [] : [`c.scope @> array[${scopeValue}]`]),
     ...(disabled === undefined ? [] : [`c.disabled = ${disabled}`]),
     ...inPart.prefix('c.client_id'),
-    `text_parts(${TEXT}, '{1,2,3}') @> text_parts(${needle}, array[least(${PART_MAX}, length(${needle}))])`,
     ...matches,
   ];
+  const inIndex = `text_parts(${TEXT}, '{1,2,3}') @> text_parts(${needle}, array[least(${PART_MAX}, length(${needle}))])`;
   return {
     text: `with near as materialized (
         select c.client_id from ${heads} where ${matches.join(' and ')} order by c.client_id limit $2),
       few as materialized (
-        select c.client_id from client c where (select count(*) from near) < $2 and ${indexed.join(' and ')} limit ${few + 1})
+        (select c.client_id from client c where (select count(*) from near) < $2 and c.searchable and ${[inIndex, ...matching].join(' and ')} limit ${few + 1})
+        union all
+        (select c.client_id from client c where (select count(*) from near) < $2 and not c.searchable and ${matching.join(' and ')} limit ${few + 1})
+        limit ${few + 1})
       select client_id from near where (select count(*) from near) >= $2
       union all select client_id from few where (select count(*) from few) <= ${few}
       union all ${walk(`(select count(*) from few) > ${few}`)}`,

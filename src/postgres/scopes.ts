@@ -154,6 +154,15 @@ export async function requireCatalogued(tx: Queries, policy: ScopePolicy, scope:
   throw unknownScopes(names(unknown), names(known));
 }
 
+/** As the triggers do, but all at once and in order: transactions of several statements would wait for each other. */
+export async function catalogue(tx: Queries, scope: readonly string[]): Promise<void> {
+  await tx.query({
+    name: 'catalogue-scopes',
+    text: 'insert into scope (name) select name from unnest($1::text[]) as name order by name on conflict do nothing',
+    values: [scope],
+  });
+}
+
 function scopeOf({ name, description, created_at, clients }: ScopeRow): CataloguedScope {
   return { name, description: description ?? undefined, createdAt: created_at, clients };
 }

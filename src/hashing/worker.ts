@@ -1,0 +1,29 @@
+/** Computes the slow hashes of {@link ImportedHash}, one after the other, in a thread of its own. */
+import { pbkdf2Sync, scryptSync, timingSafeEqual } from 'node:crypto';
+import { parentPort } from 'node:worker_threads';
+import { compareSync } from 'bcryptjs';
+import { BCRYPT_BYTES_MAX, type ImportedHash, parseImportedHash } from '../core/imported-hash.ts';
+
+export interface Job {
+  readonly id: number;
+  readonly secret: string;
+  readonly hash: string;
+}
+
+export interface Verdict {
+  readonly id: number;
+  readonly matches: boolean;
+}
+
+parentPort?.on('message', ({ id, secret, hash }: Job) => {
+  const parsed = parseImportedHash(hash);
+  parentPort?.postMessage({ id, matches: parsed !== undefined && matches(secret, parsed) } satisfies Verdict);
+});
+
+function matches(secret: string, hash: ImportedHash): boolean {
+  if (hash.kind === 'bcrypt') return Buffer.byteLength(secret) <= BCRYPT_BYTES_MAX && compareSync(secret, hash.text);
+  if (hash.kind === 'pbkdf2')
+    return timingSafeEqual(pbkdf2Sync(secret, hash.salt, hash.iterations, hash.key.length, hash.digest), hash.key);
+  const { cost: N, blockSize: r, parallelization: p, salt, key } = hash;
+  return timingSafeEqual(scryptSync(secret, salt, key.length, { N, r, p, maxmem: 256 * N * r }), key);
+}
