@@ -1,6 +1,6 @@
 /** Each command that the documentation shows is run against a server, and what it prints is compared with what the page says (CONTRIBUTING.md). */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { type Page, readPage, type Step } from './page.ts';
@@ -27,7 +27,10 @@ function readPageAt(path: string): Page {
   }
 }
 
-const isRun = (step: Step) => step.commands.notRun === undefined;
+/** Of the programs that pages use, those that a machine may be without. */
+const MISSING = ['psql'].filter((program) => !process.env.PATH?.split(':').some((folder) => existsSync(join(folder, program))));
+const missing = ({ commands }: Step) => MISSING.find((program) => new RegExp(`\\b${program}\\b`).test(commands.text));
+const isRun = (step: Step) => step.commands.notRun === undefined && missing(step) === undefined;
 
 test('documentation', { concurrency: 2 }, async (t) => {
   const runnable = [...pages].filter(([, page]) => page.steps.some(isRun));
@@ -39,6 +42,8 @@ test('of a page with curl at least one block is run; what is not run says why', 
     const isAboutCurl = steps.some(({ commands }) => /\bcurl\b/.test(commands.text));
     assert.ok(!isAboutCurl || steps.some(isRun), `${path} has curl, and none of its blocks is run`);
     for (const fence of notRun) t.diagnostic(`${path}:${fence.line} is not run: ${fence.notRun}`);
+    for (const step of steps)
+      if (missing(step)) t.diagnostic(`${path}:${step.commands.line} is not run: there is no ${missing(step)} here`);
   }
   t.diagnostic(`${[...pages.values()].flatMap(({ notRun }) => notRun).length} blocks are not run`);
 });

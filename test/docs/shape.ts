@@ -97,7 +97,7 @@ function readHttp(text: string): { readonly status: string; readonly names: read
 }
 
 /** Names of members whose numbers and texts say nothing to the reader. */
-const VARYING = /^(id|applied_seq|freshness_age_ms|(.*_)?cursor)$/;
+const VARYING = /^(id|tokens|applied_seq|freshness_age_ms|(.*_)?cursor)$/;
 /** Seconds since 1970, and only they, are as large as that. */
 const EPOCH_MIN = 1_000_000_000;
 

@@ -56,6 +56,7 @@ for (const text of [
   'if false; then :; fi',
   '(exit 28)',
   '(exit 124) | cat',
+  'yes | head -n 1',
   'false\necho "exit code $?"',
   '! true',
 ]) {

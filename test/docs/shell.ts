@@ -25,8 +25,9 @@ export interface ShellOptions {
 }
 
 /**
- * A command fails if its status is not 0, in a pipe too, and if it uses a variable that is not set. Two are meant: 28 is `curl --max-time` and 124
- * is `timeout` that ended what would go on for ever. A block that looks at `$?` shows a failure.
+ * A command fails if its status is not 0, in a pipe too, and if it uses a variable that is not set. Some are meant: 28 is
+ * `curl --max-time` and 124 `timeout` that ended what would go on for ever; 23 is curl's and 141 others' when `head` has read enough. A block that
+ * looks at `$?` shows a failure.
  *
  * @returns one for each block that was begun; what comes after a failure is not
  */
@@ -47,7 +48,7 @@ export async function runInOneShell(blocks: readonly Commands[], options: ShellO
 
 const PREPARE = `exec 3>&1
 set -u -o pipefail
-check() { case $1 in 28 | 124) ;; *) echo "failed $1 $2" >&3; exit 1 ;; esac; }`;
+check() { case $1 in 23 | 28 | 124 | 141) ;; *) echo "failed $1 $2" >&3; exit 1 ;; esac; }`;
 
 async function follow(
   script: string,
