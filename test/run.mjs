@@ -13,7 +13,7 @@ const GIVEN_BIN_DIR = process.env.TEST_POSTGRES_BIN;
 const DEBIAN_BIN_DIR = '/usr/lib/postgresql/15/bin';
 const isTimed = (file) => /test\/(faults\/(outage|kill|cluster|quorum)|deployment\/loopback)/.test(file);
 const isSimulation = (file) => /test\/simulation\/(simulation|mutants)/.test(file);
-const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|etcd|resource-server)\/|embedded/.test(file);
+const isHeavy = (file) => !isTimed(file) && /test\/(faults|cli|docs|etcd|resource-server)\/|embedded/.test(file);
 /**
  * Those that start and kill processes mostly wait for them. Those that hold the server to two seconds want the machine for themselves, and so does a
  * whole cluster, which would slow the others down. The simulation needs no machine but all of its processors.

@@ -91,7 +91,10 @@ export async function startServer(
   await until(async () => {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server ended: ${output}`);
     return (await fetch(`${url}/health/ready`).catch(() => undefined))?.ok === true;
-  }, 20_000);
+  }, 20_000).catch((error: unknown) => {
+    child.kill('SIGTERM');
+    throw error;
+  });
   return {
     url,
     dataDir,
