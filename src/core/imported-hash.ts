@@ -62,6 +62,8 @@ function parseScrypt(text: string): ImportedHash | undefined {
   const [salt, key] = [decode(saltText), decode(keyText)];
   if (!salt || !key || Number(logCost) < 1 || Number(logCost) > SCRYPT_LOG_COST_MAX || blockSize < 1 || parallelization < 1)
     return undefined;
+  // RFC 7914 §2: N is less than 2^(128 * r / 8). OpenSSL computes no other.
+  if (Number(logCost) >= 16 * blockSize) return undefined;
   if (128 * cost * blockSize > SCRYPT_BYTES_MAX || cost * blockSize * parallelization > SCRYPT_WORK_MAX) return undefined;
   return { kind: 'scrypt', cost, blockSize, parallelization, salt, key };
 }

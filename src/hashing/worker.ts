@@ -25,5 +25,6 @@ function matches(secret: string, hash: ImportedHash): boolean {
   if (hash.kind === 'pbkdf2')
     return timingSafeEqual(pbkdf2Sync(secret, hash.salt, hash.iterations, hash.key.length, hash.digest), hash.key);
   const { cost: N, blockSize: r, parallelization: p, salt, key } = hash;
-  return timingSafeEqual(scryptSync(secret, salt, key.length, { N, r, p, maxmem: 256 * N * r }), key);
+  // What OpenSSL counts: N and two more blocks, and one for each of p. With less it throws, and the thread ends with all who wait for it.
+  return timingSafeEqual(scryptSync(secret, salt, key.length, { N, r, p, maxmem: 128 * r * (N + p + 3) }), key);
 }

@@ -1,0 +1,37 @@
+/** The thread that computes the hashes of other servers: P07, P08. */
+import assert from 'node:assert/strict';
+import { pbkdf2Sync, scryptSync } from 'node:crypto';
+import { after, test } from 'node:test';
+import { hashSync } from 'bcryptjs';
+import { parseImportedHash } from '../../src/core/imported-hash.ts';
+import { SlowHashes } from '../../src/hashing/slow-hashes.ts';
+
+const hashes = new SlowHashes();
+after(() => hashes.close());
+
+const base64 = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '');
+const SALT = Buffer.from('SodiumChloride');
+/** @param N its logarithm */
+const scrypt = (secret: string, N: number, r: number, p: number) =>
+  `$scrypt$ln=${N},r=${r},p=${p}$${base64(SALT)}$${base64(scryptSync(secret, SALT, 32, { N: 2 ** N, r, p, maxmem: 2 ** 28 }))}`;
+const pbkdf2 = (secret: string) => `$pbkdf2-sha256$i=10,l=32$${base64(SALT)}$${base64(pbkdf2Sync(secret, SALT, 10, 32, 'sha256'))}`;
+
+for (const [N, r, p] of [
+  [1, 1, 99],
+  [4, 8, 16],
+  [14, 8, 1],
+  [15, 1, 1],
+] as const) {
+  test(`scrypt with ln=${N}, r=${r}, p=${p}: what can be imported can be computed, and ends nothing`, async () => {
+    const others = [hashes.matches('other', 'secret', hashSync('secret', 8)), hashes.matches('other', 'secret', pbkdf2('secret'))];
+    assert.equal(await hashes.matches('a', 'secret', scrypt('secret', N, r, p)), true);
+    assert.equal(await hashes.matches('a', 'other', scrypt('secret', N, r, p)), false);
+    assert.deepEqual(await Promise.all(others), [true, true]);
+  });
+}
+
+test('scrypt that nobody computes cannot be imported (RFC 7914 §2: N below 2^(128 r / 8))', () => {
+  const key = base64(Buffer.alloc(32, 1));
+  assert.equal(parseImportedHash(`$scrypt$ln=16,r=1,p=1$${base64(SALT)}$${key}`), undefined);
+  assert.ok(parseImportedHash(`$scrypt$ln=15,r=1,p=1$${base64(SALT)}$${key}`));
+});
