@@ -35,3 +35,11 @@ test('scrypt that nobody computes cannot be imported (RFC 7914 §2: N below 2^(1
   assert.equal(parseImportedHash(`$scrypt$ln=16,r=1,p=1$${base64(SALT)}$${key}`), undefined);
   assert.ok(parseImportedHash(`$scrypt$ln=15,r=1,p=1$${base64(SALT)}$${key}`));
 });
+
+test('a secret that a hash cannot tell from the right one is wrong: filled up with NUL, or repeated after one', async () => {
+  for (const hash of [pbkdf2('hunter2'), scrypt('hunter2', 4, 8, 1), hashSync('hunter2', 4)]) {
+    assert.equal(await hashes.matches('a', 'hunter2', hash), true);
+    for (const secret of ['hunter2\0', `hunter2${'\0'.repeat(40)}`, Array.from({ length: 5 }, () => 'hunter2').join('\0')])
+      assert.equal(await hashes.matches('a', secret, hash), false, JSON.stringify(secret));
+  }
+});
