@@ -43,3 +43,11 @@ test('a secret that a hash cannot tell from the right one is wrong: filled up wi
       assert.equal(await hashes.matches('a', secret, hash), false, JSON.stringify(secret));
   }
 });
+
+test('PBKDF2 costs its iterations for each block of the key, so that is what is bounded (RFC 8018 §5.2)', () => {
+  const hash = (digest: string, iterations: number, bytes: number) =>
+    parseImportedHash(`$pbkdf2-${digest}$i=${iterations},l=${bytes}$${base64(SALT)}$${base64(Buffer.alloc(bytes, 1))}`);
+  assert.ok(hash('sha1', 1_000_000, 20) && hash('sha512', 1_000_000, 64) && hash('sha1', 200_000, 96));
+  assert.equal(hash('sha1', 200_001, 96), undefined);
+  assert.equal(hash('sha512', 1_000_000, 65), undefined);
+});
