@@ -23,6 +23,7 @@ export const BCRYPT_BYTES_MAX = 72;
 
 /** Not sha224: what Hydra calls by that name is SHA3-224. */
 const PBKDF2_DIGESTS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
+const DIGEST_BYTES = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 };
 
 /**
  * Whoever knows a client's id can make this server compute its hash, so what one may cost is bounded: about a second of a core, usually much less, and 64 MiB.
@@ -52,7 +53,9 @@ function parsePbkdf2(text: string): ImportedHash | undefined {
   const digest = PBKDF2_DIGESTS.find((known) => known === name);
   const [iterations, salt, key] = [Number(iterationsText), decode(saltText), decode(keyText)];
   if (!digest || !salt || !key || key.length !== Number(length)) return undefined;
-  return iterations >= 1 && iterations <= PBKDF2_ITERATIONS_MAX ? { kind: 'pbkdf2', digest, iterations, salt, key } : undefined;
+  // RFC 8018 §5.2: all of them again for each block of a key that is longer than a digest.
+  const blocks = Math.ceil(key.length / DIGEST_BYTES[digest]);
+  return iterations >= 1 && iterations * blocks <= PBKDF2_ITERATIONS_MAX ? { kind: 'pbkdf2', digest, iterations, salt, key } : undefined;
 }
 
 function parseScrypt(text: string): ImportedHash | undefined {
@@ -62,6 +65,8 @@ function parseScrypt(text: string): ImportedHash | undefined {
   const [salt, key] = [decode(saltText), decode(keyText)];
   if (!salt || !key || Number(logCost) < 1 || Number(logCost) > SCRYPT_LOG_COST_MAX || blockSize < 1 || parallelization < 1)
     return undefined;
+  // RFC 7914 §2: N is less than 2^(128 * r / 8). OpenSSL computes no other.
+  if (Number(logCost) >= 16 * blockSize) return undefined;
   if (128 * cost * blockSize > SCRYPT_BYTES_MAX || cost * blockSize * parallelization > SCRYPT_WORK_MAX) return undefined;
   return { kind: 'scrypt', cost, blockSize, parallelization, salt, key };
 }

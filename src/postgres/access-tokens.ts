@@ -6,7 +6,7 @@ import { type Announce, appendRevocation } from './changes.ts';
 import { IS_CUT_OFF } from './cut-offs.ts';
 import type { Db, Queries } from './db.ts';
 import { groupCommit } from './group-commit.ts';
-import { insertWithin } from './limited-tokens.ts';
+import { limitedInsert } from './limited-tokens.ts';
 import { isLongLived } from './partitions.ts';
 
 interface AccessTokenRow {
@@ -40,10 +40,11 @@ export function accessTokenStore(db: Db, announce: Announce): AccessTokenStore {
     },
     ...BATCHES,
   });
+  const insertLimited = limitedInsert(db, insert, BATCHES);
   return {
     async insert(record, limit) {
       if (limit === undefined) await insertSoon(record);
-      else await insertWithin(db, limit, record, (tx) => insert(tx, [record]));
+      else await insertLimited({ record, limit });
     },
     find: (tokenHash, now) => find(db, tokenHash, now),
     async revoke(record, by) {

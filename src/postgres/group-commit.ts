@@ -58,10 +58,20 @@ async function settle<T, R>(batch: readonly Waiting<T, R>[], write: GroupCommitO
   } catch (error) {
     if (batch.length > 1 && !(error instanceof Unavailable)) {
       // One of them is at fault, and nothing was written.
-      for (const one of batch) await settle([one], write);
-      return undefined;
+      return settleOneByOne(batch, write);
     }
     for (const { reject } of batch) reject(error);
     return error;
   }
+}
+
+/** An outage that begins meanwhile is said at once to the rest: each of them would wait for a time-out, and all that come after them. */
+async function settleOneByOne<T, R>(batch: readonly Waiting<T, R>[], write: GroupCommitOptions<T, R>['write']): Promise<unknown> {
+  for (const [at, one] of batch.entries()) {
+    const error = await settle([one], write);
+    if (!(error instanceof Unavailable)) continue;
+    for (const { reject } of batch.slice(at + 1)) reject(error);
+    return error;
+  }
+  return undefined;
 }

@@ -3,27 +3,79 @@ import type { AccessTokenRecord } from '../core/access-token.ts';
 import { TooManyTokens } from '../core/errors.ts';
 import { IS_CUT_OFF, IS_REVOKED } from './cut-offs.ts';
 import type { Db, Queries } from './db.ts';
+import { groupCommit } from './group-commit.ts';
+
+/** One of them, and how many of its client may be alive. */
+interface Limited {
+  readonly record: AccessTokenRecord;
+  readonly limit: number;
+}
+
+type InsertLimited = (limited: Limited) => Promise<void>;
+
+interface Turns {
+  readonly insert: (limited: Limited) => Promise<TooManyTokens | undefined>;
+  /** who waits for it */
+  waiting: number;
+}
 
 /**
- * Counts and inserts in one transaction, one token of a client after the other, on whatever node.
+ * Counts and inserts in one transaction, one batch of a client after the other, on whatever node. A node has one of them under way for each client: else a
+ * client that asks often would hold all connections, each waiting for the lock of the one before, and nobody else would be answered.
  *
- * @param insert the token itself
- * @throws TooManyTokens
+ * @param insert the tokens themselves
+ * @returns what throws {@link TooManyTokens} for one that is too many
  */
-export async function insertWithin(
+export function limitedInsert(
   db: Db,
-  limit: number,
-  record: AccessTokenRecord,
-  insert: (tx: Queries) => Promise<void>,
-): Promise<void> {
-  await db.transaction(async (tx) => {
-    await takeTurn(tx, record.clientId);
-    await deleteEnded(tx, record.clientId);
-    const { live, seconds } = await countLive(tx, record.clientId);
-    if (live >= limit) throw new TooManyTokens(Math.max(1, seconds));
-    await insert(tx);
-    await insertLimited(tx, record);
+  insert: (tx: Queries, records: readonly AccessTokenRecord[]) => Promise<void>,
+  batches: { readonly itemsMax: number; readonly waitingMax: number },
+): InsertLimited {
+  const turns = new Map<string, Turns>();
+  return async (limited) => {
+    const { clientId } = limited.record;
+    const turn = turns.get(clientId) ?? {
+      insert: groupCommit({ write: (items: readonly Limited[]) => insertWithin(db, clientId, items, insert), ...batches }),
+      waiting: 0,
+    };
+    turns.set(clientId, turn);
+    turn.waiting++;
+    try {
+      const refused = await turn.insert(limited);
+      if (refused) throw refused;
+    } finally {
+      if (--turn.waiting === 0) turns.delete(clientId);
+    }
+  };
+}
+
+/** @returns for each what refuses it, in their order */
+async function insertWithin(
+  db: Db,
+  clientId: string,
+  items: readonly Limited[],
+  insert: (tx: Queries, records: readonly AccessTokenRecord[]) => Promise<void>,
+): Promise<readonly (TooManyTokens | undefined)[]> {
+  return db.transaction(async (tx) => {
+    await takeTurn(tx, clientId);
+    await deleteEnded(tx, clientId);
+    const { live, seconds } = await countLive(tx, clientId);
+    const records: AccessTokenRecord[] = [];
+    const refusals = items.map(({ record, limit }) => {
+      if (live + records.length >= limit) return new TooManyTokens(Math.max(1, live > 0 ? seconds : lifeOf(records[0] ?? record)));
+      records.push(record);
+      return undefined;
+    });
+    if (records.length > 0) {
+      await insert(tx, records);
+      await insertLimited(tx, clientId, records);
+    }
+    return refusals;
   });
+}
+
+function lifeOf({ issuedAt, expiresAt }: AccessTokenRecord): number {
+  return expiresAt - issuedAt;
 }
 
 /** The statements after it see what those before it have committed. */
@@ -54,15 +106,21 @@ async function countLive(tx: Queries, clientId: string): Promise<{ readonly live
   return row ?? { live: 0, seconds: 0 };
 }
 
-async function insertLimited(
-  tx: Queries,
-  { tokenHash, clientId, subject, issuedAt, expiresAt, issuedSeq }: AccessTokenRecord,
-): Promise<void> {
+async function insertLimited(tx: Queries, clientId: string, records: readonly AccessTokenRecord[]): Promise<void> {
   await tx.query({
-    name: 'insert-limited-token',
+    name: 'insert-limited-tokens',
     text: `insert into limited_token (client_id, token_hash, subject, issued_at, expires_at, issued_seq)
-      values ($1, $2, $3, to_timestamp($4), to_timestamp($5), $6)`,
-    values: [clientId, Buffer.from(tokenHash, 'base64url'), subject, issuedAt, expiresAt, issuedSeq],
+      select $1, token_hash, subject, to_timestamp(issued_at), to_timestamp(expires_at), issued_seq
+      from unnest($2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+        as t (token_hash, subject, issued_at, expires_at, issued_seq)`,
+    values: [
+      clientId,
+      records.map(({ tokenHash }) => Buffer.from(tokenHash, 'base64url')),
+      records.map(({ subject }) => subject),
+      records.map(({ issuedAt }) => issuedAt),
+      records.map(({ expiresAt }) => expiresAt),
+      records.map(({ issuedSeq }) => issuedSeq),
+    ],
   });
 }
 

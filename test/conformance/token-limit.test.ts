@@ -84,3 +84,24 @@ test('T06 a limit counts what is issued under it; without it nothing is counted'
   ]);
   assert.equal(row?.n, 1);
 });
+
+test('T06 a client with a limit that asks as often as it can holds one connection of a node, so that others are answered', async () => {
+  const [greedy, other] = [await limited(5), await createClient(server)];
+  let isOver = false;
+  const asking = Array.from({ length: 60 }, async () => {
+    while (!isOver) await ask(greedy);
+  });
+  const waiting: unknown[] = [];
+  for (let n = 0; n < 10; n++) {
+    await ask(other);
+    waiting.push(
+      ...(await server.database.query(
+        `select pid from pg_locks where locktype = 'advisory' and not granted
+          and database = (select oid from pg_database where datname = current_database())`,
+      )),
+    );
+  }
+  isOver = true;
+  await Promise.all(asking);
+  assert.deepEqual(waiting, [], 'none waits for the turn of another one');
+});

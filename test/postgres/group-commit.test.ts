@@ -75,6 +75,24 @@ test('an outage is said to all who wait, at once, and nothing is tried again; wh
   assert.equal(await next, 'written 6');
 });
 
+test('an outage that begins while a batch is written one by one is said to the rest of it and to all who wait, at once', async () => {
+  const { add, batches } = scene();
+  const all = Promise.allSettled([1, 2, Number.NaN, 4, 5].map(add));
+  batches[0]?.done();
+  await turn();
+  batches[1]?.done();
+  await turn();
+  batches[2]?.fail(new Unavailable('away'));
+  await turn();
+  assert.equal(batches.length, 3, 'nothing more is tried');
+  const results = await all;
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'rejected', 'rejected', 'rejected'],
+  );
+  assert.ok(results.slice(1).every((result) => result.status === 'rejected' && result.reason instanceof Unavailable));
+});
+
 test('the queue is bounded: beyond it the answer is Unavailable, at once', async () => {
   const { add, batches } = scene();
   const admitted = Promise.all([0, 1, 2, 3, 4, 5].map(add));
