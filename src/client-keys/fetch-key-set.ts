@@ -2,7 +2,8 @@
  * One fetch of a client's `jwks_uri`. Whoever registers a client says where this server connects to, so everything about it has a limit: where, how long, how
  * much, and nothing is followed (RFC 9700 §4.11 has the redirects, the attacks are those of server-side request forgery).
  */
-import { type LookupAddress, lookup as resolve } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
+import { Resolver } from 'node:dns/promises';
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
@@ -11,6 +12,7 @@ import { isPublicAddress } from './public-address.ts';
 
 /** Resolving, connecting and reading together: an outage is to be said within two seconds. */
 const FETCH_MS = 1_500;
+const RESOLVE_MS = 1_000;
 const BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 8 * 1024;
 /** How long keys are kept: what `Cache-Control` says, within these. */
@@ -55,7 +57,7 @@ function get(url: URL, internal: 'refuse' | 'allow'): Promise<Got> {
       // Whatever the environment says: who can answer here becomes the client.
       rejectUnauthorized: true,
       signal: AbortSignal.timeout(FETCH_MS),
-      lookup: internal === 'refuse' ? lookUpPublic : lookUp,
+      ...(internal === 'refuse' && { lookup: lookUpPublic }),
     };
     const onResponse = (response: IncomingMessage) => {
       read(response).then(fulfil, (error: unknown) => {
@@ -89,29 +91,32 @@ async function read(response: IncomingMessage): Promise<Got> {
  * refuses them all.
  */
 export const lookUpPublic: LookupFunction = (hostname, options, callback) => {
-  lookUp(hostname, { ...options, all: true }, (error, found) => {
-    if (error) return callback(error, '');
-    const addresses = found as LookupAddress[];
-    const [first] = addresses;
-    if (!first || addresses.some(({ address }) => !isPublicAddress(address)))
-      return callback(new KeySetError('resolves to an internal address'), '');
-    if (options.all) callback(null, addresses);
-    else callback(null, first.address, first.family);
-  });
+  addressesOf(hostname).then(
+    (addresses) => {
+      const [first] = addresses;
+      if (!first || addresses.some(({ address }) => !isPublicAddress(address)))
+        return callback(new KeySetError('resolves to nothing, or to an internal address'), '');
+      if (options.all) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    },
+    (error: Error) => callback(error, ''),
+  );
 };
 
-/** A resolver that does not answer goes on after the time is over, in one of the few threads by which PostgreSQL is found, too. */
-const LOOK_UPS_MAX = 8;
-let lookUps = 0;
-
-const lookUp: LookupFunction = (hostname, options, callback) => {
-  if (lookUps >= LOOK_UPS_MAX) return callback(new KeySetError('too many names are being resolved'), '');
-  lookUps++;
-  resolve(hostname, options, (error, ...found) => {
-    lookUps--;
-    callback(error, ...found);
-  });
-};
+/**
+ * By DNS alone, which gives up in time and takes none of the threads that `dns.lookup` does: names that nobody answers for would keep the host of PostgreSQL
+ * from being found. What only /etc/hosts knows is no public name.
+ */
+async function addressesOf(hostname: string): Promise<LookupAddress[]> {
+  const family = isIP(hostname);
+  if (family !== 0) return [{ address: hostname, family }];
+  if (hostname === 'localhost' || hostname.endsWith('.localhost')) return [];
+  const resolver = new Resolver({ timeout: RESOLVE_MS, tries: 1 });
+  const [v4, v6] = await Promise.all(
+    [resolver.resolve4(hostname), resolver.resolve6(hostname)].map((asked) => asked.catch(() => [] as readonly string[])),
+  );
+  return [...(v4 ?? []).map((address) => ({ address, family: 4 })), ...(v6 ?? []).map((address) => ({ address, family: 6 }))];
+}
 
 /** Keys of other kinds, for other uses, or that give their private part away, are left out; a set without any is as good as none. */
 function readKeySet(body: string): readonly ClientKey[] {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { lookup } from 'node:dns/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -180,4 +181,14 @@ test('a name is checked as it is resolved for the connection, in both forms that
     await assert.rejects(lookUp('localhost', options), /internal address/);
     await assert.rejects(lookUp('127.0.0.1', options), /internal address/);
   }
+});
+
+test('names that nobody answers for take no thread from others: DNS is asked by itself, and given up', async () => {
+  const lookUp = promisify(lookUpPublic) as unknown as (host: string, options: object) => Promise<unknown>;
+  const since = performance.now();
+  const waiting = Promise.allSettled(Array.from({ length: 20 }, (_, n) => lookUp(`${n}.nowhere.invalid`, {})));
+  await lookup('localhost');
+  const ms = performance.now() - since;
+  assert.ok((await waiting).every(({ status }) => status === 'rejected'));
+  assert.ok(ms < 1_000, `${ms} ms`);
 });
