@@ -147,6 +147,14 @@ test('H06 within its limits it does all that an administrator does, and makes ad
   assert.equal((await call(token, 'GET', '/clients/team-a-1')).status, 404);
 });
 
+test('H06 an export has no hashes of who administers more', async () => {
+  await createClient(server, { client_id: 'team-a-wider', scope: 'auth:clients' });
+  const { items } = (await call(teamA, 'POST', '/clients/export', {})).body;
+  const hasHashes = (id: string) =>
+    items.find(({ client_id }: { client_id: string }) => client_id === id).secrets.every((secret: object) => 'hash' in secret);
+  assert.deepEqual(['team-a-1', 'team-a-admin', 'team-a-wider'].map(hasHashes), [true, true, false]);
+});
+
 test('H07 a limit counts at once, for tokens that were issued before it as well', async () => {
   const metadata = { client_id: 'late', scope: 'auth:clients auth:revocations' };
   const token = await tokenOf(metadata);
