@@ -20,6 +20,8 @@ export type Existing = ReadonlyMap<string, Client | 'deleted'>;
 export interface ClientImporter {
   /** @returns those of the ids that were ever given */
   existing(ids: readonly string[]): Promise<Existing>;
+  /** @returns what is wrong with those that may not be given, as the catalogue is now */
+  unknownScopes(scopes: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>>;
   /**
    * All of them in one transaction with their change-log and audit rows, or none.
    *

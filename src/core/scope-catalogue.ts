@@ -1,7 +1,7 @@
 /** The catalogue of scopes: what there is to give, so that a typing error is no scope of its own (docs/scopes.md). */
 import { z } from 'zod';
 import { editDistance } from './edit-distance.ts';
-import { Problem } from './errors.ts';
+import { type FieldProblem, Problem } from './errors.ts';
 import { readFields } from './fields.ts';
 import { ownScopes, parseScope } from './scope.ts';
 
@@ -60,12 +60,17 @@ const NAMED_MAX = 10;
  * @param known of the catalogue, as many as are cheap to compare
  */
 export function unknownScopes(unknown: readonly string[], known: readonly string[]): Problem {
-  const fields = unknown.slice(0, NAMED_MAX).map((name) => {
-    const meant = name.length > COMPARED_CHARACTERS_MAX ? undefined : nearest(name, known);
+  const fields = unknownScopeProblems(unknown.slice(0, NAMED_MAX), known);
+  return new Problem('invalid_client_metadata', 'the client metadata is not valid', fields);
+}
+
+/** One for each of them; what may have been meant is said of the first, as that takes its time. */
+export function unknownScopeProblems(unknown: readonly string[], known: readonly string[]): readonly FieldProblem[] {
+  return unknown.map((name, index) => {
+    const meant = index >= NAMED_MAX || name.length > COMPARED_CHARACTERS_MAX ? undefined : nearest(name, known);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
     return { pointer: '/scope', detail: `${name.slice(0, NAME_CHARACTERS_MAX)} is not in the scope catalogue${hint}` };
   });
-  return new Problem('invalid_client_metadata', 'the client metadata is not valid', fields);
 }
 
 /** At most one in four characters is another. */

@@ -30,7 +30,10 @@ export const transferSchemas: Readonly<Record<string, Schema>> = {
     { description: 'A client as an import takes it.', ...OTHER_LANGUAGES },
   ),
   ExportedSecret: object(
-    { ...secretMembers, 'hash?': text('what proves the secret; absent where the client has `auth:` scopes that the caller has not') },
+    {
+      ...secretMembers,
+      'hash?': text('what proves the secret; absent where the client has `auth:` scopes that the caller has not, or administers more'),
+    },
     { description: 'A secret, with its hash.' },
   ),
 };

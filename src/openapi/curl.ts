@@ -22,7 +22,8 @@ function bodyWords(body: Body | undefined): readonly string[] {
   if (mediaType === undefined || value === undefined) return [];
   if (mediaType === FORM_TYPE)
     return Object.entries(value as object).map(([name, text]) => `--data-urlencode ${quoted(`${name}=${text}`)}`);
-  return [`-H 'Content-Type: ${mediaType}'`, `-d ${quoted(JSON.stringify(value))}`];
+  // JSON lines are text already.
+  return [`-H 'Content-Type: ${mediaType}'`, `-d ${quoted(typeof value === 'string' ? value : JSON.stringify(value))}`];
 }
 
 function quoted(text: string): string {

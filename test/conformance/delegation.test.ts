@@ -147,6 +147,40 @@ test('H06 within its limits it does all that an administrator does, and makes ad
   assert.equal((await call(token, 'GET', '/clients/team-a-1')).status, 404);
 });
 
+test('H06 an import creates nothing outside of the part, says so before, and does not tell how clients outside of it are', async () => {
+  const load = async (query: string, ...lines: readonly object[]) => {
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    const { status, body } = await sendJson('POST', `${server.url}/clients/import${query}`, teamA, text, 'application/jsonl');
+    return [status, body.created, body.unchanged, body.errors?.map(({ pointer }: { pointer: string }) => pointer)];
+  };
+  const before = await state(server);
+  const outside = { client_id: 'team-b-2' };
+  const wide = { client_id: 'team-a-wide', scope: 'auth:clients' };
+  // Just as it is: to be told `unchanged` would be to be told that a guess is right.
+  const theirs = { client_id: 'team-b-1', scope: 'read' };
+  assert.deepEqual(await load('', outside, wide), [403, undefined, undefined, ['/0', '/1']]);
+  assert.deepEqual(await load('?dry_run=true', outside, wide, theirs), [200, 0, 0, ['/0', '/1', '/2']]);
+  assert.deepEqual(await load('', theirs), [403, undefined, undefined, ['/0']]);
+  const another = await sendJson(
+    'POST',
+    `${server.url}/clients/import`,
+    maker,
+    '{"client_id":"team-a-1","scope":"read"}',
+    'application/jsonl',
+  );
+  assert.equal(another.status, 409);
+  assert.deepEqual(await state(server), before);
+  assert.deepEqual(await load('?partial=true', outside, { client_id: 'team-a-imported' }), [200, 1, 0, ['/0']]);
+});
+
+test('H06 an export has no hashes of who administers more', async () => {
+  await createClient(server, { client_id: 'team-a-wider', scope: 'auth:clients' });
+  const { items } = (await call(teamA, 'POST', '/clients/export', {})).body;
+  const hasHashes = (id: string) =>
+    items.find(({ client_id }: { client_id: string }) => client_id === id).secrets.every((secret: object) => 'hash' in secret);
+  assert.deepEqual(['team-a-1', 'team-a-admin', 'team-a-wider'].map(hasHashes), [true, true, false]);
+});
+
 test('H07 a limit counts at once, for tokens that were issued before it as well', async () => {
   const metadata = { client_id: 'late', scope: 'auth:clients auth:revocations' };
   const token = await tokenOf(metadata);

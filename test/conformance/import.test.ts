@@ -79,6 +79,7 @@ const REFUSALS: readonly [why: string, lines: readonly Line[], status: number, e
   ],
   ['no id, so it could not be repeated', [{ scope: 'a' }], 400, 'invalid_client_metadata', ['/0/client_id']],
   ['no JSON', [{ client_id: 'p-x' }, '{'], 400, 'invalid_request', ['/1']],
+  ['a line that is too long', [`{"x":"${'x'.repeat(65_536)}"}`], 400, 'invalid_request', ['/0']],
   ['no object', ['[]'], 400, 'invalid_request', ['/0']],
   ['a blank line between others', ['', { client_id: 'p-x' }], 400, 'invalid_request', ['/0']],
   ['an id twice', [{ client_id: 'p-x' }, { client_id: 'p-x' }], 400, 'invalid_client_metadata', ['/1/client_id']],

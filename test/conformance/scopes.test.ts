@@ -189,6 +189,25 @@ test('H03 catalogue: an unknown scope is refused by name, with what may have bee
   assert.deepEqual(await state(strict), from);
 });
 
+test('H03 catalogue: an import refuses the lines with an unknown scope, and a dry run says so', async () => {
+  await sendJson('POST', `${strict.url}/scopes`, strictToken, { name: 'import:read' });
+  const load = async (query: string, ...lines: readonly object[]) => {
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    const { status, body } = await sendJson('POST', `${strict.url}/clients/import${query}`, strictToken, text, 'application/jsonl');
+    return [status, body.created, body.errors];
+  };
+  const from = await state(strict);
+  const lines = [
+    { client_id: 'known', scope: 'import:read' },
+    { client_id: 'unknown', scope: 'import:raed' },
+  ];
+  const errors = [{ pointer: '/1/scope', detail: 'import:raed is not in the scope catalogue; did you mean import:read?' }];
+  assert.deepEqual(await load('', ...lines), [400, undefined, errors]);
+  assert.deepEqual(await load('?dry_run=true', ...lines), [200, 1, errors]);
+  assert.deepEqual(await state(strict), from);
+  assert.deepEqual(await load('?partial=true', ...lines), [200, 1, errors]);
+});
+
 test('H04 a scope that is given and removed at the same time is given and there, or neither', async () => {
   for (let round = 0; round < 10; round++) {
     const name = `h04-${round}`;

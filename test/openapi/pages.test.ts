@@ -51,4 +51,8 @@ test('the shell reads a command as it was meant, whatever is in it', () => {
   });
   assert.ok(encoded.startsWith(`curl -s 'https://x/token' \\\n  -u "$CLIENT_ID:$CLIENT_SECRET"`));
   assert.equal(words(encoded.replace(' -s', ' --')).at(-1), `name=${body.name}`);
+  const lines = '{"client_id":"a"}\n{"client_id":"b"}\n';
+  const content = { 'application/x-ndjson': { schema: {}, examples: { two: { value: lines } } } };
+  const text = curl('POST', 'https://x/clients/import', { security: [], requestBody: { required: true, content } });
+  assert.equal(words(text.replace(' -s', ' --')).at(-1), lines);
 });
