@@ -22,7 +22,15 @@ const CACHE_CONTROL = 'public, max-age=300';
 
 export function openDocumentation(issuer: string): Documentation {
   let pages: Promise<Pages> | undefined;
-  return () => (pages ??= makePages(issuer));
+  const make = async () => {
+    try {
+      return await makePages(issuer);
+    } catch (error) {
+      pages = undefined; // a file that could not be read now can be later
+      throw error;
+    }
+  };
+  return () => (pages ??= make());
 }
 
 async function makePages(issuer: string): Promise<Pages> {
