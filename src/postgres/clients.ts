@@ -5,7 +5,9 @@ import {
   type Administers,
   administratorStanding,
   isInPart,
+  isWidened,
   partOf,
+  requireChange,
   requireCreation,
   requireNoWider,
   type Standing,
@@ -117,7 +119,7 @@ async function update(
     if (!held) return undefined;
     const { current, limits, standing } = held;
     const settings = change(current);
-    requireNoWider(limits, current, settings);
+    requireChange(limits, current, settings);
     await requireCatalogued(tx, policy, settings.scope);
     await tx.query({
       name: 'update-client',
@@ -131,7 +133,8 @@ async function update(
     if (actor.clientId !== id && settings.scope.join(' ') !== current.scope.join(' ')) await narrowRegistration(tx, id, settings.scope);
     await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
     await keepAdministrator(tx, standing);
-    append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
+    const endsTokens = (settings.disabled && !current.disabled) || isWidened(current.administers, settings.administers);
+    append(await appendChange(tx, endsTokens ? 'client' : 'client_record', id));
     return findClient(tx, id);
   });
 }

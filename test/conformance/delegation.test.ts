@@ -91,6 +91,7 @@ test('H06 what is not of its part is not there for a change, with a wrong tag or
 
 test('H06 there is no way out of the limits: each try is 403 and writes nothing', async () => {
   await createClient(server, { client_id: 'team-a-root', scope: 'auth:clients' });
+  await createClient(server, { client_id: 'team-a-retired', scope: 'read', administers: { prefix: 'team-a-' } });
   const rootSecret = (await call(root, 'GET', '/clients/team-a-root')).body.secrets[0].id;
   const from = await state(server);
   const administrator = (administers?: object) => ({ client_id: 'team-a-new', scope: 'auth:clients', ...(administers && { administers }) });
@@ -108,6 +109,10 @@ test('H06 there is no way out of the limits: each try is 403 and writes nothing'
     ['PATCH', '/clients/team-a-admin', { administers: null }],
     ['PATCH', '/clients/team-a-admin', { administers: { prefix: 'team-' } }],
     ['PUT', '/clients/team-a-admin', { scope: 'auth:clients' }],
+    // of itself nothing, but its tokens are out
+    ['PATCH', '/clients/team-a-admin', { scope: '', administers: null }],
+    ['PUT', '/clients/team-a-admin', {}],
+    ['PATCH', '/clients/team-a-retired', { administers: null }],
     // what it has not
     ['POST', '/clients', { client_id: 'team-a-new', scope: 'auth:keys' }],
     // an unlimited one that is in its part
@@ -160,10 +165,27 @@ test('H07 a limit counts at once, for tokens that were issued before it as well'
   assert.equal((await call(token, 'POST', '/scopes', { name: 'late' })).status, 403);
   assert.equal((await call(token, 'POST', '/revocations', { sub: 'team-b-1' })).status, 403);
   assert.deepEqual(await state(server), from);
-  await call(root, 'PATCH', '/clients/late', { administers: { prefix: 'team-b-' } });
-  assert.equal((await call(token, 'GET', '/clients/team-b-1')).status, 200);
-  await call(root, 'PATCH', '/clients/late', { administers: null });
-  assert.equal((await call(token, 'GET', '/clients/team-a-1')).status, 200);
+});
+
+test('H07 limits that are widened or taken away end the tokens that were issued before', async () => {
+  const late = await createClient(server, { client_id: 'wide', scope: 'auth:clients', administers: { prefix: 'team-b-1' } });
+  for (const change of [{ administers: { prefix: 'team-b-' } }, { administers: null }]) {
+    const token = await issueToken(server.url, late);
+    assert.equal((await call(root, 'PATCH', '/clients/wide', { client_name: 'Wide' })).status, 200);
+    assert.equal((await call(token, 'GET', '/clients/team-b-1')).status, 200);
+    assert.equal((await call(root, 'PATCH', '/clients/wide', change)).status, 200);
+    assert.equal((await call(token, 'GET', '/clients/team-b-1')).status, 401);
+    assert.equal((await call(await issueToken(server.url, late), 'GET', '/clients/team-b-1')).status, 200);
+  }
+});
+
+test('H07 a limited administrator that becomes an ordinary client is not unlimited by its old tokens', async () => {
+  for (const [index, changes] of [[{ scope: 'read', administers: null }], [{ scope: '' }, { administers: null }]].entries()) {
+    const token = await tokenOf({ client_id: `demoted-${index}`, scope: 'auth:clients', administers: { prefix: 'team-b-' } });
+    for (const change of changes) assert.equal((await call(root, 'PATCH', `/clients/demoted-${index}`, change)).status, 200);
+    assert.equal((await call(token, 'GET', '/clients/admin')).status, 401);
+    assert.equal((await call(token, 'PATCH', `/clients/demoted-${index}`, { scope: 'auth:clients' })).status, 401);
+  }
 });
 
 for (const administers of [{}, { prefix: '' }, { prefix: '-a' }, { prefix: 'a b' }, { created: false }, { prefix: 'a', x: 1 }, true, []]) {
