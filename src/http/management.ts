@@ -1,7 +1,7 @@
 /** What the management endpoints share: who may, the body of a change, pages. */
 import { z } from 'zod';
 import { authorizeBearer } from '../core/bearer.ts';
-import { type Part, partOf } from '../core/delegation.ts';
+import { type Administers, type Part, partOf } from '../core/delegation.ts';
 import { BearerError, Problem } from '../core/errors.ts';
 import type { Actor } from '../core/ports.ts';
 import type { Call, HttpDeps } from './app.ts';
@@ -31,10 +31,15 @@ export async function authorize(call: Call, deps: HttpDeps, ...accepted: readonl
  * @returns `undefined`: all
  * @throws BearerError — its client is gone
  */
-export async function administeredBy({ clientId }: Actor, { clientRecords }: Pick<HttpDeps, 'clientRecords'>): Promise<Part | undefined> {
+export async function administeredBy(actor: Actor, deps: Pick<HttpDeps, 'clientRecords'>): Promise<Part | undefined> {
+  return partOf(await limitsOf(actor, deps), actor.clientId);
+}
+
+/** The limits of a caller as they are now. @throws BearerError — its client is gone */
+export async function limitsOf({ clientId }: Actor, { clientRecords }: Pick<HttpDeps, 'clientRecords'>): Promise<Administers | undefined> {
   const known = await clientRecords.find(clientId);
   if (!known) throw new BearerError('invalid_token', 'the access token is not valid');
-  return partOf(known.client.administers, clientId);
+  return known.client.administers;
 }
 
 /**

@@ -135,6 +135,25 @@ test('H06 there is no way out of the limits: each try is 403 and writes nothing'
   assert.deepEqual(await state(server), from);
 });
 
+test('H06 an export shows the hashes of its part, but not of administrators there that are limited less', async () => {
+  await createClient(server, { client_id: 'team-a-boss', scope: 'auth:clients' });
+  const hashed = async (token: string) => {
+    const { body } = await call(token, 'POST', '/clients/export', {});
+    const shown = body.items.map(({ client_id, secrets }: { client_id: string; secrets: object[] }) => [
+      client_id,
+      secrets.every((s) => 'hash' in s),
+    ]);
+    return new Map<string, boolean>(shown);
+  };
+  const ofTeam = await hashed(teamA);
+  assert.deepEqual(
+    ['team-a-1', 'team-a-admin', 'team-a-boss', 'team-b-1'].map((id) => ofTeam.get(id)),
+    [true, true, false, undefined],
+  );
+  assert.equal((await hashed(root)).get('team-a-boss'), true);
+  assert.equal((await call(root, 'DELETE', '/clients/team-a-boss')).status, 204);
+});
+
 test('H06 within its limits it does all that an administrator does, and makes administrators of the same or less', async () => {
   assert.equal((await call(teamA, 'POST', '/clients', { client_id: 'team-a-3', scope: 'read' })).status, 201);
   assert.equal((await call(teamA, 'PATCH', '/clients/team-a-3', { client_name: 'Three' })).status, 200);
