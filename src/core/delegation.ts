@@ -73,7 +73,9 @@ export function isWidened(before: Limits, after: Limits): boolean {
 /** @throws Problem `insufficient_scope` */
 export function requireCreation(limits: Limits, id: string, settings: ClientSettings): void {
   if (!id.startsWith(limits?.prefix ?? ''))
-    throw new Problem('insufficient_scope', 'your administration is limited: give a client_id that begins with its prefix');
+    throw new Problem('insufficient_scope', 'your administration is limited: give a client_id that begins with its prefix', [
+      { pointer: '/client_id', detail: 'must begin with the prefix of your administration' },
+    ]);
   requireNoWider(limits, settings);
 }
 

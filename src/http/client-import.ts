@@ -2,13 +2,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ImportedClient, parseImportedClient, standingOf } from '../core/client-import.ts';
 import { requireOwnScopes } from '../core/clients.ts';
+import { type Administers, type Part, partOf, requireCreation } from '../core/delegation.ts';
 import { type FieldProblem, Problem, type ProblemCode } from '../core/errors.ts';
 import type { Actor } from '../core/ports.ts';
 import { json } from './answers.ts';
 import type { Call, HttpDeps, Route } from './app.ts';
 import { parseJsonObject, readLines } from './body.ts';
 import { HttpError } from './errors.ts';
-import { authorize, parseTime, readQuery } from './management.ts';
+import { authorize, limitsOf, parseTime, readQuery } from './management.ts';
 
 const WRITER = 'auth:clients';
 const LINES_MAX = 1_000;
@@ -47,9 +48,11 @@ async function importClients(call: Call, deps: HttpDeps): Promise<Response> {
   const texts = await readLines(call.request, 'application/x-ndjson', 'application/jsonl');
   if (texts.length > LINES_MAX) throw new HttpError(413, `an import may have ${LINES_MAX} lines`);
   const actor = await authorize({ ...call, now: deps.clock() }, deps, WRITER);
-  const parsed = await parseLines(texts, actor, deps.clock());
+  const limits = await limitsOf(actor, deps);
+  const part = partOf(limits, actor.clientId);
+  const parsed = await parseLines(texts, { actor, limits, now: deps.clock() });
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const { made, unchanged, refusals } = await planOf(parsed, deps);
+    const { made, unchanged, refusals } = await planOf(parsed, part, deps);
     if (refusals.length > 0 && !isPartial && !isDryRun) throw refusalOf(refusals);
     const failed = refusals.length > 0 && { errors: errorsOf(refusals) };
     const counts = { created: made.length, unchanged, failed: refusals.length, ...failed };
@@ -68,8 +71,7 @@ function readFlag(query: URLSearchParams, name: string): boolean {
 /** What can be said of the lines without a look at what is there. */
 async function parseLines(
   texts: readonly string[],
-  actor: Actor,
-  now: number,
+  { actor, limits, now }: { readonly actor: Actor; readonly limits: Administers | undefined; readonly now: number },
 ): Promise<{ readonly lines: readonly Line[]; readonly refusals: readonly Refusal[] }> {
   const [lines, refusals, ids]: [Line[], Refusal[], Set<string>] = [[], [], new Set()];
   for (const [index, text] of texts.entries()) {
@@ -77,6 +79,8 @@ async function parseLines(
     try {
       const client = parseImportedClient(parseJsonObject(text, 'the line'), parseTime, now);
       requireOwnScopes(actor.scope, client.settings);
+      // Before anything is said of what is there: outside of its part nothing is.
+      requireCreation(limits, client.id, client.settings);
       if (ids.has(client.id)) {
         const fields = [{ pointer: '/client_id', detail: 'is that of another line, too' }];
         throw new Problem('invalid_client_metadata', 'the client metadata is not valid', fields);
@@ -93,12 +97,13 @@ async function parseLines(
 function lineRefusal(index: number, error: unknown): Refusal {
   if (error instanceof HttpError) return { index, code: 'invalid_request', fields: [{ pointer: '', detail: error.message }] };
   if (!(error instanceof Problem)) throw error;
-  const fields = error.code === 'insufficient_scope' ? [{ pointer: '/scope', detail: error.message }] : error.fields;
+  const fields = error.fields.length === 0 ? [{ pointer: '/scope', detail: error.message }] : error.fields;
   return { index, code: error.code, fields };
 }
 
 async function planOf(
   parsed: { readonly lines: readonly Line[]; readonly refusals: readonly Refusal[] },
+  part: Part | undefined,
   { importer }: HttpDeps,
 ): Promise<Plan> {
   const existing = await importer.existing(parsed.lines.map(({ client }) => client.id));
@@ -106,7 +111,7 @@ async function planOf(
   const refusals = [...parsed.refusals];
   for (const [count, { index, client }] of parsed.lines.entries()) {
     if (existing.size > 0 && count % LINES_OF_TURN === LINES_OF_TURN - 1) await turn();
-    const standing = standingOf(client, existing);
+    const standing = standingOf(client, existing, part);
     if (standing === 'new') made.push(client);
     if (standing !== 'exists') continue;
     const fields = [{ pointer: '/client_id', detail: 'is in use by another client, or was used by one that has been deleted' }];

@@ -154,6 +154,35 @@ test('H06 an export shows the hashes of its part, but not of administrators ther
   assert.equal((await call(root, 'DELETE', '/clients/team-a-boss')).status, 204);
 });
 
+test('H06 an import says nothing of clients outside of its part', async () => {
+  const load = async (token: string, query: string, ...clients: readonly object[]) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' };
+    const body = clients.map((client) => JSON.stringify(client)).join('\n');
+    return request(`${server.url}/clients/import${query}`, { method: 'POST', headers, body });
+  };
+  const from = await state(server);
+  for (const query of ['', '?dry_run=true', '?partial=true']) {
+    const answers = await Promise.all(
+      [
+        { client_id: 'team-b-1', scope: 'read' },
+        { client_id: 'team-b-1', scope: 'write' },
+        { client_id: 'team-b-none', scope: 'read' },
+      ].map((client) => load(teamA, query, client)),
+    );
+    const [same, ...others] = answers.map(({ status, body }) => [status, body]);
+    for (const other of others) assert.deepEqual(other, same, query);
+    assert.deepEqual([answers[0]?.status, answers[0]?.body.errors[0].pointer], [query === '' ? 403 : 200, '/0/client_id']);
+  }
+  const [same, other] = [{ scope: 'read' }, { scope: 'write' }].map((settings) => load(maker, '', { client_id: 'team-a-1', ...settings }));
+  assert.deepEqual((await same)?.body, (await other)?.body);
+  assert.equal((await same)?.status, 409);
+  assert.deepEqual(await state(server), from);
+  const mixed = await load(teamA, '?partial=true', { client_id: 'team-a-9' }, { client_id: 'team-b-9' });
+  assert.deepEqual([mixed.body.created, mixed.body.failed, mixed.body.errors[0].pointer], [1, 1, '/1/client_id']);
+  assert.equal((await load(teamA, '', { client_id: 'team-a-9' })).body.unchanged, 1);
+  assert.equal((await call(teamA, 'DELETE', '/clients/team-a-9')).status, 204);
+});
+
 test('H06 within its limits it does all that an administrator does, and makes administrators of the same or less', async () => {
   assert.equal((await call(teamA, 'POST', '/clients', { client_id: 'team-a-3', scope: 'read' })).status, 201);
   assert.equal((await call(teamA, 'PATCH', '/clients/team-a-3', { client_name: 'Three' })).status, 200);
