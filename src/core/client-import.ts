@@ -21,6 +21,8 @@ export type Existing = ReadonlyMap<string, Client | 'deleted'>;
 export interface ClientImporter {
   /** @returns those of the ids that were ever given */
   existing(ids: readonly string[]): Promise<Existing>;
+  /** What is wrong with those of the scopes that no client can get. */
+  unknownScopes(scope: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>>;
   /**
    * All of them in one transaction with their change-log and audit rows, or none.
    *

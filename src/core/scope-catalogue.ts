@@ -1,7 +1,7 @@
 /** The catalogue of scopes: what there is to give, so that a typing error is no scope of its own (docs/scopes.md). */
 import { z } from 'zod';
 import { editDistance } from './edit-distance.ts';
-import { Problem } from './errors.ts';
+import { type FieldProblem, Problem } from './errors.ts';
 import { readFields } from './fields.ts';
 import { ownScopes, parseScope } from './scope.ts';
 
@@ -55,17 +55,23 @@ const COMPARED_CHARACTERS_MAX = 64;
 const NAMED_MAX = 10;
 
 /**
- * Says which scopes of a client are not in the catalogue, and what may have been meant.
+ * What to say of scopes that are not in the catalogue; of the first of them with what may have been meant.
  *
  * @param known of the catalogue, as many as are cheap to compare
  */
-export function unknownScopes(unknown: readonly string[], known: readonly string[]): Problem {
-  const fields = unknown.slice(0, NAMED_MAX).map((name) => {
-    const meant = name.length > COMPARED_CHARACTERS_MAX ? undefined : nearest(name, known);
-    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    return { pointer: '/scope', detail: `${name.slice(0, NAME_CHARACTERS_MAX)} is not in the scope catalogue${hint}` };
-  });
-  return new Problem('invalid_client_metadata', 'the client metadata is not valid', fields);
+export function unknownScopeFields(unknown: readonly string[], known: readonly string[]): ReadonlyMap<string, FieldProblem> {
+  return new Map(
+    unknown.map((name, index) => {
+      const meant = index >= NAMED_MAX || name.length > COMPARED_CHARACTERS_MAX ? undefined : nearest(name, known);
+      const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+      return [name, { pointer: '/scope', detail: `${name.slice(0, NAME_CHARACTERS_MAX)} is not in the scope catalogue${hint}` }];
+    }),
+  );
+}
+
+/** Says which scopes of a client are not in the catalogue. @param fields of {@link unknownScopeFields} */
+export function unknownScopes(fields: ReadonlyMap<string, FieldProblem>): Problem {
+  return new Problem('invalid_client_metadata', 'the client metadata is not valid', [...fields.values()].slice(0, NAMED_MAX));
 }
 
 /** At most one in four characters is another. */

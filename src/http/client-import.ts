@@ -107,12 +107,15 @@ async function planOf(
   { importer }: HttpDeps,
 ): Promise<Plan> {
   const existing = await importer.existing(parsed.lines.map(({ client }) => client.id));
+  const unknown = await importer.unknownScopes([...new Set(parsed.lines.flatMap(({ client }) => client.settings.scope))]);
   const made: ImportedClient[] = [];
   const refusals = [...parsed.refusals];
   for (const [count, { index, client }] of parsed.lines.entries()) {
     if (existing.size > 0 && count % LINES_OF_TURN === LINES_OF_TURN - 1) await turn();
     const standing = standingOf(client, existing, part);
-    if (standing === 'new') made.push(client);
+    const scopes = client.settings.scope.flatMap((name) => unknown.get(name) ?? []);
+    if (standing === 'new' && scopes.length > 0) refusals.push({ index, code: 'invalid_client_metadata', fields: scopes });
+    else if (standing === 'new') made.push(client);
     if (standing !== 'exists') continue;
     const fields = [{ pointer: '/client_id', detail: 'is in use by another client, or was used by one that has been deleted' }];
     refusals.push({ index, code: 'conflict', fields });

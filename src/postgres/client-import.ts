@@ -9,7 +9,7 @@ import { auditEntry } from './audit.ts';
 import { CLIENT_COLUMNS, type ClientRow, clientOf } from './client-rows.ts';
 import type { Db, Queries } from './db.ts';
 import { limitsOf } from './limits.ts';
-import { catalogue, requireCatalogued } from './scopes.ts';
+import { catalogue, requireCatalogued, uncatalogued } from './scopes.ts';
 
 /** A statement has 0.9 s, and they may be large. */
 const CLIENTS_OF_STATEMENT = 250;
@@ -21,6 +21,7 @@ const CLIENTS_OF_STATEMENT = 250;
 export function clientImporter(db: Db, policy: ScopePolicy, onInserted: () => void): ClientImporter {
   return {
     existing: (ids) => existing(db, ids),
+    unknownScopes: (scope) => uncatalogued(db, policy, scope),
     async insert(clients, actor) {
       const outcome = await insert(db, policy, clients, actor);
       if (outcome === 'done') onInserted();

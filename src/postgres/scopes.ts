@@ -1,7 +1,8 @@
 /** The catalogue of scopes. Who holds which is in `client_scope`, which triggers keep (migrations/000012_scopes.sql). */
 import { type Part, requireUnlimited } from '../core/delegation.ts';
+import type { FieldProblem } from '../core/errors.ts';
 import type { Actor, ScopeCatalogue } from '../core/ports.ts';
-import { type CataloguedScope, type ScopePolicy, unknownScopes } from '../core/scope-catalogue.ts';
+import { type CataloguedScope, type ScopePolicy, unknownScopeFields, unknownScopes } from '../core/scope-catalogue.ts';
 import { writeAudit } from './audit.ts';
 import { partConditions } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
@@ -140,18 +141,25 @@ async function remove(db: Db, name: string, actor: Actor): Promise<'removed' | '
 export async function requireCatalogued(tx: Queries, policy: ScopePolicy, scope: readonly string[]): Promise<void> {
   if (policy === 'open' || scope.length === 0) return;
   await tx.query({ name: 'hold-scopes', text: 'lock table scope in row exclusive mode' });
-  const unknown = await tx.query<{ name: string }>({
+  const unknown = await uncatalogued(tx, policy, scope);
+  if (unknown.size > 0) throw unknownScopes(unknown);
+}
+
+/** What to say of those that are not in the catalogue, if it is not open. */
+export async function uncatalogued(db: Queries, policy: ScopePolicy, scope: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>> {
+  if (policy === 'open' || scope.length === 0) return new Map();
+  const unknown = await db.query<{ name: string }>({
     name: 'find-unknown-scopes',
     text: 'select name from unnest($1::text[]) as name where name not in (select name from scope where name = any($1))',
     values: [scope],
   });
-  if (unknown.length === 0) return;
-  const known = await tx.query<{ name: string }>({
+  if (unknown.length === 0) return new Map();
+  const known = await db.query<{ name: string }>({
     name: 'compare-scopes',
     text: `select name from scope order by name limit ${COMPARED_MAX}`,
   });
   const names = (rows: readonly { readonly name: string }[]) => rows.map(({ name }) => name);
-  throw unknownScopes(names(unknown), names(known));
+  return unknownScopeFields(names(unknown), names(known));
 }
 
 /** As the triggers do, but all at once and in order: transactions of several statements would wait for each other. */
