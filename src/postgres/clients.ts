@@ -262,7 +262,9 @@ async function lock(tx: Queries, id: string, actor: Actor): Promise<Held | undef
   if (!row) return undefined;
   const current = clientOf(row);
   const limits = row.limits ?? undefined;
-  return isInPart(current, partOf(limits, actor.clientId))
+  // By its registration access token, which holds no scope, a client changes its own record and no other, whatever it administers.
+  const isOwn = actor.clientId === id && actor.scope.length === 0;
+  return isOwn || isInPart(current, partOf(limits, actor.clientId))
     ? { current, limits, standing: administratorStanding(current, row.now) }
     : undefined;
 }

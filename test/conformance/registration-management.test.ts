@@ -235,6 +235,18 @@ test('C08 a client that was given an auth: scope is changed and deleted by an ad
   assert.equal((await stored(own.clientId)).scope, 'a auth:introspect');
 });
 
+test('C08 a client that administers others, or did, has its own record for its registration access token all the same', async () => {
+  const { clientId, access, path } = await registered(server, {}, initial);
+  const limit = (scope: string) => send('PATCH', `/clients/${clientId}`, administrator, { scope, administers: { prefix: 'team-' } });
+  assert.equal((await limit('auth:clients')).status, 200);
+  assert.equal((await send('PUT', path, access, { client_id: clientId })).status, 403);
+  assert.equal((await send('DELETE', path, access)).status, 403);
+  assert.equal((await limit('')).status, 200);
+  const written = await send('PUT', path, access, { client_id: clientId, administers: null });
+  assert.deepEqual([written.status, written.body.administers], [200, { prefix: 'team-' }]);
+  assert.equal((await send('DELETE', path, access)).status, 204);
+});
+
 test('C08 a client that an administrator made has no registration access token', async () => {
   const { clientId } = await createClient(server);
   const { access } = await registered(server, {}, initial);
