@@ -92,7 +92,7 @@ async function insert(
     const kept = await changes((tx, append) =>
       once(tx, actor, given, async () => {
         requireCreation(await limitsOf(tx, actor), id, settings);
-        await requireCatalogued(tx, policy, settings.scope);
+        await requireCatalogued(tx, policy, settings.scope, actor);
         await insertClientRow(tx, id, settings, actor.clientId);
         if (secret) await insertSecret(tx, id, secret);
         await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
@@ -120,7 +120,7 @@ async function update(
     const { current, limits, standing } = held;
     const settings = change(current);
     requireChange(limits, current, settings);
-    await requireCatalogued(tx, policy, settings.scope);
+    await requireCatalogued(tx, policy, settings.scope, actor);
     await tx.query({
       name: 'update-client',
       text: `update client set auth_method = $2, grant_types = $3, scope = $4, audience = $5, resources = $6, claims = $7,

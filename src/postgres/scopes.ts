@@ -136,17 +136,28 @@ async function remove(db: Db, name: string, actor: Actor): Promise<'removed' | '
 /**
  * Nothing is removed from the catalogue from here to the commit.
  *
+ * @param asker who registers or changes itself holds no scope: what is in the catalogue is not for it, nor the work of a comparison
  * @throws Problem `invalid_client_metadata` — a scope is unknown, and the catalogue is not open
  */
-export async function requireCatalogued(tx: Queries, policy: ScopePolicy, scope: readonly string[]): Promise<void> {
+export async function requireCatalogued(
+  tx: Queries,
+  policy: ScopePolicy,
+  scope: readonly string[],
+  asker: Pick<Actor, 'scope'>,
+): Promise<void> {
   if (policy === 'open' || scope.length === 0) return;
   await tx.query({ name: 'hold-scopes', text: 'lock table scope in row exclusive mode' });
-  const unknown = await uncatalogued(tx, policy, scope);
+  const unknown = await uncatalogued(tx, policy, scope, asker.scope.length > 0 ? COMPARED_MAX : 0);
   if (unknown.size > 0) throw unknownScopes(unknown);
 }
 
 /** What to say of those that are not in the catalogue, if it is not open. */
-export async function uncatalogued(db: Queries, policy: ScopePolicy, scope: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>> {
+export async function uncatalogued(
+  db: Queries,
+  policy: ScopePolicy,
+  scope: readonly string[],
+  comparedMax = COMPARED_MAX,
+): Promise<ReadonlyMap<string, FieldProblem>> {
   if (policy === 'open' || scope.length === 0) return new Map();
   const unknown = await db.query<{ name: string }>({
     name: 'find-unknown-scopes',
@@ -156,7 +167,8 @@ export async function uncatalogued(db: Queries, policy: ScopePolicy, scope: read
   if (unknown.length === 0) return new Map();
   const known = await db.query<{ name: string }>({
     name: 'compare-scopes',
-    text: `select name from scope order by name limit ${COMPARED_MAX}`,
+    text: 'select name from scope order by name limit $1',
+    values: [comparedMax],
   });
   const names = (rows: readonly { readonly name: string }[]) => rows.map(({ name }) => name);
   return unknownScopeFields(names(unknown), names(known));

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { editDistance } from '../../src/core/edit-distance.ts';
@@ -29,6 +30,15 @@ test('many unknown scopes make a short answer', () => {
   const names = Array.from({ length: 500 }, (_, n) => `${n}`.padEnd(600, 'x'));
   const { fields } = unknownScopes(unknownScopeFields(names, KNOWN));
   assert.ok(JSON.stringify(fields).length < 4_000);
+});
+
+test('the comparison with a large catalogue does not hold up the others', () => {
+  const names = (count: number, seed: number) =>
+    Array.from({ length: count }, (_, n) => createHash('sha256').update(`${seed} ${n}`).digest('hex').slice(0, 48));
+  const [known, unknown] = [names(2_000, 1), names(1_000, 2)];
+  const since = performance.now();
+  unknownScopeFields(unknown, known);
+  assert.ok(performance.now() - since < 250);
 });
 
 test('the distance of two texts is a metric', () => {
