@@ -3,6 +3,7 @@ import { clientChanges } from './audit.ts';
 import { secretVerifier } from './client-auth.ts';
 import { parseClientMetadata } from './client-metadata.ts';
 import { type Client, type ClientSettings, hasEnded, hasSecrets, newClientId, SECRETS_MAX } from './clients.ts';
+import { isInPart, type Part } from './delegation.ts';
 import { type FieldProblem, Problem } from './errors.ts';
 import { parseImportedHash } from './imported-hash.ts';
 import type { Actor, NewSecret } from './ports.ts';
@@ -20,8 +21,8 @@ export type Existing = ReadonlyMap<string, Client | 'deleted'>;
 export interface ClientImporter {
   /** @returns those of the ids that were ever given */
   existing(ids: readonly string[]): Promise<Existing>;
-  /** @returns what is wrong with those that may not be given, as the catalogue is now */
-  unknownScopes(scopes: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>>;
+  /** What is wrong with those of the scopes that no client can get. */
+  unknownScopes(scope: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>>;
   /**
    * All of them in one transaction with their change-log and audit rows, or none.
    *
@@ -67,11 +68,20 @@ export function parseImportedClient(
   return { id, settings, secrets };
 }
 
-/** What a line is, seen beside what is there: the same line once more is no error, so that an import can be repeated until it has come through. */
-export function standingOf({ id, settings, secrets }: ImportedClient, existing: Existing): 'new' | 'unchanged' | 'exists' {
+/**
+ * What a line is, seen beside what is there: the same line once more is no error, so that an import can be repeated until it has come through.
+ *
+ * @param part of who imports: of another client he does not learn whether it is as he thinks
+ */
+export function standingOf(
+  { id, settings, secrets }: ImportedClient,
+  existing: Existing,
+  part: Part | undefined,
+): 'new' | 'unchanged' | 'exists' {
   const client = existing.get(id);
   if (client === undefined) return 'new';
-  if (client === 'deleted' || Object.keys(clientChanges(client, settings).changes as object).length > 0) return 'exists';
+  if (client === 'deleted' || !isInPart(client, part)) return 'exists';
+  if (Object.keys(clientChanges(client, settings).changes as object).length > 0) return 'exists';
   return secrets.every((secret) => client.secrets.some((kept) => isSame(secret, kept))) ? 'unchanged' : 'exists';
 }
 

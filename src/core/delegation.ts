@@ -56,10 +56,26 @@ export function requireNoWider(limits: Limits, ...clients: readonly Pick<ClientS
     );
 }
 
+/**
+ * Who had limits keeps some: tokens that are out keep the scopes that it had, and are held back by what its record says now.
+ *
+ * @throws Problem `insufficient_scope`
+ */
+export function requireChange(limits: Limits, before: ClientSettings, after: ClientSettings): void {
+  requireNoWider(limits, before, after, ...(before.administers ? [{ scope: LIMITED_SCOPES, administers: after.administers }] : []));
+}
+
+/** Whether tokens that are out could do more by the change than when they were issued. */
+export function isWidened(before: Limits, after: Limits): boolean {
+  return !isNoWider(after, before);
+}
+
 /** @throws Problem `insufficient_scope` */
 export function requireCreation(limits: Limits, id: string, settings: ClientSettings): void {
   if (!id.startsWith(limits?.prefix ?? ''))
-    throw new Problem('insufficient_scope', 'your administration is limited: give a client_id that begins with its prefix');
+    throw new Problem('insufficient_scope', 'your administration is limited: give a client_id that begins with its prefix', [
+      { pointer: '/client_id', detail: 'must begin with the prefix of your administration' },
+    ]);
   requireNoWider(limits, settings);
 }
 

@@ -20,6 +20,15 @@ const SELF_GRANT_TYPES: readonly string[] = ['client_credentials'];
 /** Not `none`: nobody could tell such a client from another that knows its id, and it gets no token by client credentials (RFC 6749 §4.4). */
 const SELF_AUTH_METHODS: readonly AuthMethod[] = ['client_secret_basic', 'client_secret_post'];
 
+/**
+ * How far a registered client may go now. One that needed no initial token keeps what it has where that is not enough any more: who ends the `open`
+ * registration because anybody gives himself any scope means those that are there, too.
+ */
+function policyNow({ registrationAccess, scope }: Client, mode: RegistrationMode): RegistrationPolicy {
+  const { initialTokenId, allowedScope } = registrationAccess ?? OPEN_POLICY;
+  return { initialTokenId, allowedScope: allowedScope ?? (mode === 'open' || initialTokenId !== undefined ? undefined : scope) };
+}
+
 /** An initial access token as it is kept. */
 export interface InitialToken {
   readonly id: string;
@@ -50,19 +59,23 @@ export function registeredSettings(document: Readonly<Record<string, unknown>>, 
 /**
  * RFC 7592 §2.2: what replaces the settings. What an administrator decides stays as it is, and what he has given may be kept.
  *
- * @param now epoch seconds
+ * @param asOf `now`: epoch seconds
  * @throws Problem as {@link registeredSettings}
  */
-export function replacedSettings(document: Readonly<Record<string, unknown>>, current: Client, now: number): ClientSettings {
+export function replacedSettings(
+  document: Readonly<Record<string, unknown>>,
+  current: Client,
+  asOf: { readonly now: number; readonly mode: RegistrationMode },
+): ClientSettings {
   const { client_id: clientId, client_secret: secret } = document;
   const fields = SET_BY_THE_SERVER.filter((name) => Object.hasOwn(document, name)).map((name) => field(name, 'must not be sent'));
   if (clientId !== current.id) fields.push(field('client_id', 'must be that of the client'));
-  if (secret !== undefined && secret !== null && !(typeof secret === 'string' && holdsSecret(current, secret, now)))
+  if (secret !== undefined && secret !== null && !(typeof secret === 'string' && holdsSecret(current, secret, asOf.now)))
     fields.push(field('client_secret', 'is not the one of the client, which cannot choose it'));
   refuse(fields);
   const { authMethod, grantTypes, scope, registration } = readOwn(document);
   const settings: ClientSettings = { ...current, authMethod, grantTypes, scope, registration };
-  requirePolicy(settings, current.registrationAccess ?? OPEN_POLICY, current);
+  requirePolicy(settings, policyNow(current, asOf.mode), current);
   return settings;
 }
 

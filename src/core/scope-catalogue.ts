@@ -51,35 +51,38 @@ export function requireForeign(name: string): void {
   if (ownScopes([name]).length > 0) throw new Problem('conflict', 'scopes that begin with auth: are of this server, and are what they are');
 }
 
-const COMPARED_CHARACTERS_MAX = 64;
+const COMPARED_CHARACTERS_MAX = 48;
 const NAMED_MAX = 10;
+/** Each is compared with thousands, while all others wait. */
+const HINTS_MAX = 3;
 
 /**
- * Says which scopes of a client are not in the catalogue, and what may have been meant.
+ * What to say of scopes that are not in the catalogue; of the first of them with what may have been meant.
  *
  * @param known of the catalogue, as many as are cheap to compare
  */
-export function unknownScopes(unknown: readonly string[], known: readonly string[]): Problem {
-  const fields = unknownScopeProblems(unknown.slice(0, NAMED_MAX), known);
-  return new Problem('invalid_client_metadata', 'the client metadata is not valid', fields);
+export function unknownScopeFields(unknown: readonly string[], known: readonly string[]): ReadonlyMap<string, FieldProblem> {
+  return new Map(
+    unknown.map((name, index) => {
+      const meant = index >= HINTS_MAX || name.length > COMPARED_CHARACTERS_MAX ? undefined : nearest(name, known);
+      const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+      return [name, { pointer: '/scope', detail: `${name.slice(0, NAME_CHARACTERS_MAX)} is not in the scope catalogue${hint}` }];
+    }),
+  );
 }
 
-/** One for each of them; what may have been meant is said of the first, as that takes its time. */
-export function unknownScopeProblems(unknown: readonly string[], known: readonly string[]): readonly FieldProblem[] {
-  return unknown.map((name, index) => {
-    const meant = index >= NAMED_MAX || name.length > COMPARED_CHARACTERS_MAX ? undefined : nearest(name, known);
-    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    return { pointer: '/scope', detail: `${name.slice(0, NAME_CHARACTERS_MAX)} is not in the scope catalogue${hint}` };
-  });
+/** Says which scopes of a client are not in the catalogue. @param fields of {@link unknownScopeFields} */
+export function unknownScopes(fields: ReadonlyMap<string, FieldProblem>): Problem {
+  return new Problem('invalid_client_metadata', 'the client metadata is not valid', [...fields.values()].slice(0, NAMED_MAX));
 }
 
-/** At most one in four characters is another. */
+/** At most one in four characters is another, and four in all. */
 function nearest(name: string, known: readonly string[]): string | undefined {
-  const distanceMax = Math.max(1, Math.floor(name.length / 4));
+  const distanceMax = Math.min(4, Math.max(1, Math.floor(name.length / 4)));
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const other of known) {
     if (Math.abs(other.length - name.length) > distanceMax) continue;
-    const distance = editDistance(name, other);
+    const distance = editDistance(name, other, distanceMax);
     if (distance <= distanceMax && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) best = { name: other, distance };
   }
   return best?.name;

@@ -19,8 +19,8 @@ export const clientExportRoutes: readonly Route[] = [
 ];
 
 /**
- * The hash of a secret is enough to try out weak ones, so whoever may read that of a client must be able to give the client a secret himself: he holds its
- * `auth:` scopes, and it administers no more than he does. A POST, because it is in the audit.
+ * The hash of a secret is enough to try out weak ones, so whoever may read that of a client must be able to give the client another one: hold its `auth:`
+ * scopes, and have limits that are no narrower than its. A POST, because it is in the audit.
  */
 async function exportClients(call: Call, deps: HttpDeps): Promise<Response> {
   const { actor, document } = await readChange(call, deps, 'auth:clients', JSON_TYPE);

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ImportedClient, parseImportedClient, standingOf } from '../core/client-import.ts';
 import { requireOwnScopes } from '../core/clients.ts';
-import { type Administers, isInPart, type Part, partOf, requireCreation } from '../core/delegation.ts';
+import { type Administers, type Part, partOf, requireCreation } from '../core/delegation.ts';
 import { type FieldProblem, Problem, type ProblemCode } from '../core/errors.ts';
 import type { Actor } from '../core/ports.ts';
 import { json } from './answers.ts';
@@ -14,7 +14,6 @@ import { authorize, limitsOf, parseTime, readQuery } from './management.ts';
 const WRITER = 'auth:clients';
 const LINES_MAX = 1_000;
 const ERRORS_MAX = 1_000;
-const PROBLEMS_OF_LINE_MAX = 10;
 /** Between so many lines others have their turn: what a node may say from memory is not to wait for a whole import. */
 const LINES_OF_TURN = 20;
 const ATTEMPTS = 3;
@@ -50,8 +49,8 @@ async function importClients(call: Call, deps: HttpDeps): Promise<Response> {
   if (texts.length > LINES_MAX) throw new HttpError(413, `an import may have ${LINES_MAX} lines`);
   const actor = await authorize({ ...call, now: deps.clock() }, deps, WRITER);
   const limits = await limitsOf(actor, deps);
-  const parsed = await parseLines(texts, actor, limits, deps.clock());
   const part = partOf(limits, actor.clientId);
+  const parsed = await parseLines(texts, { actor, limits, now: deps.clock() });
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const { made, unchanged, refusals } = await planOf(parsed, part, deps);
     if (refusals.length > 0 && !isPartial && !isDryRun) throw refusalOf(refusals);
@@ -72,9 +71,7 @@ function readFlag(query: URLSearchParams, name: string): boolean {
 /** What can be said of the lines without a look at what is there. */
 async function parseLines(
   texts: readonly string[],
-  actor: Actor,
-  limits: Administers | undefined,
-  now: number,
+  { actor, limits, now }: { readonly actor: Actor; readonly limits: Administers | undefined; readonly now: number },
 ): Promise<{ readonly lines: readonly Line[]; readonly refusals: readonly Refusal[] }> {
   const [lines, refusals, ids]: [Line[], Refusal[], Set<string>] = [[], [], new Set()];
   for (const [index, text] of texts.entries()) {
@@ -84,7 +81,8 @@ async function parseLines(
       if (Buffer.byteLength(text) > BODY_BYTES_MAX) throw new HttpError(413, `the line may have ${BODY_BYTES_MAX} bytes`);
       const client = parseImportedClient(parseJsonObject(text, 'the line'), parseTime, now);
       requireOwnScopes(actor.scope, client.settings);
-      requireWithin(limits, client);
+      // Before anything is said of what is there: outside of its part nothing is.
+      requireCreation(limits, client.id, client.settings);
       if (ids.has(client.id)) {
         const fields = [{ pointer: '/client_id', detail: 'is that of another line, too' }];
         throw new Problem('invalid_client_metadata', 'the client metadata is not valid', fields);
@@ -96,15 +94,6 @@ async function parseLines(
     }
   }
   return { lines, refusals };
-}
-
-/** Here, too, because of a dry run, and so that the others of a partial import are made. @throws Problem `insufficient_scope` */
-function requireWithin(limits: Administers | undefined, { id, settings }: ImportedClient): void {
-  try {
-    requireCreation(limits, id, settings);
-  } catch (error) {
-    throw error instanceof Problem ? new Problem(error.code, error.message, [{ pointer: '', detail: error.message }]) : error;
-  }
 }
 
 function lineRefusal(index: number, error: unknown): Refusal {
@@ -120,18 +109,14 @@ async function planOf(
   { importer }: HttpDeps,
 ): Promise<Plan> {
   const existing = await importer.existing(parsed.lines.map(({ client }) => client.id));
+  const unknown = await importer.unknownScopes([...new Set(parsed.lines.flatMap(({ client }) => client.settings.scope))]);
   const made: ImportedClient[] = [];
   const refusals = [...parsed.refusals];
-  const news = parsed.lines.filter(({ client }) => !existing.has(client.id));
-  const unknown = await importer.unknownScopes([...new Set(news.flatMap(({ client }) => client.settings.scope))]);
   for (const [count, { index, client }] of parsed.lines.entries()) {
     if (existing.size > 0 && count % LINES_OF_TURN === LINES_OF_TURN - 1) await turn();
-    const known = existing.get(client.id);
-    // Else whoever may not see a client could find out how it is, and try out its secret.
-    const isForeign = known !== undefined && known !== 'deleted' && !isInPart(known, part);
-    const standing = isForeign ? 'exists' : standingOf(client, existing);
-    const problems = standing === 'new' ? client.settings.scope.flatMap((scope) => unknown.get(scope) ?? []) : [];
-    if (problems.length > 0) refusals.push({ index, code: 'invalid_client_metadata', fields: problems.slice(0, PROBLEMS_OF_LINE_MAX) });
+    const standing = standingOf(client, existing, part);
+    const scopes = client.settings.scope.flatMap((name) => unknown.get(name) ?? []);
+    if (standing === 'new' && scopes.length > 0) refusals.push({ index, code: 'invalid_client_metadata', fields: scopes });
     else if (standing === 'new') made.push(client);
     if (standing !== 'exists') continue;
     const fields = [{ pointer: '/client_id', detail: 'is in use by another client, or was used by one that has been deleted' }];

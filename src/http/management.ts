@@ -35,7 +35,7 @@ export async function administeredBy(actor: Actor, deps: Pick<HttpDeps, 'clientR
   return partOf(await limitsOf(actor, deps), actor.clientId);
 }
 
-/** As {@link administeredBy}, in the words of the caller's record. @throws BearerError — its client is gone */
+/** The limits of a caller as they are now. @throws BearerError — its client is gone */
 export async function limitsOf({ clientId }: Actor, { clientRecords }: Pick<HttpDeps, 'clientRecords'>): Promise<Administers | undefined> {
   const known = await clientRecords.find(clientId);
   if (!known) throw new BearerError('invalid_token', 'the access token is not valid');

@@ -66,11 +66,11 @@ async function replaceOwn(call: Call, deps: HttpDeps): Promise<Response> {
   const { client, token, actor } = await authorizeOwn(call, deps);
   requireUnprivileged(client);
   const document = await readJsonObject(call.request, JSON_TYPE);
-  const now = deps.clock();
+  const asOf = { now: deps.clock(), mode: deps.registration.mode };
   const change = (current: Client) => {
     requireOwn(current, token);
     requireUnprivileged(current);
-    return replacedSettings(document, current, now);
+    return replacedSettings(document, current, asOf);
   };
   const updated = await inWords(() => deps.administration.update(client.id, change, actor));
   if (!updated) throw invalidToken();

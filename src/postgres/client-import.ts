@@ -21,7 +21,7 @@ const CLIENTS_OF_STATEMENT = 250;
 export function clientImporter(db: Db, policy: ScopePolicy, onInserted: () => void): ClientImporter {
   return {
     existing: (ids) => existing(db, ids),
-    unknownScopes: (scopes) => uncatalogued(db, policy, scopes),
+    unknownScopes: (scope) => uncatalogued(db, policy, scope),
     async insert(clients, actor) {
       const outcome = await insert(db, policy, clients, actor);
       if (outcome === 'done') onInserted();
@@ -58,7 +58,7 @@ async function insert(db: Db, policy: ScopePolicy, clients: readonly ImportedCli
       const limits = await limitsOf(tx, actor);
       for (const { id, settings } of clients) requireCreation(limits, id, settings);
       const scopes = [...new Set(clients.flatMap(({ settings }) => settings.scope))];
-      await requireCatalogued(tx, policy, scopes);
+      await requireCatalogued(tx, policy, scopes, actor);
       await catalogue(tx, scopes);
       for (let start = 0; start < sorted.length; start += CLIENTS_OF_STATEMENT)
         await insertClients(tx, sorted.slice(start, start + CLIENTS_OF_STATEMENT), actor);

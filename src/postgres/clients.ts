@@ -5,7 +5,9 @@ import {
   type Administers,
   administratorStanding,
   isInPart,
+  isWidened,
   partOf,
+  requireChange,
   requireCreation,
   requireNoWider,
   type Standing,
@@ -90,7 +92,7 @@ async function insert(
     const kept = await changes((tx, append) =>
       once(tx, actor, given, async () => {
         requireCreation(await limitsOf(tx, actor), id, settings);
-        await requireCatalogued(tx, policy, settings.scope);
+        await requireCatalogued(tx, policy, settings.scope, actor);
         await insertClientRow(tx, id, settings, actor.clientId);
         if (secret) await insertSecret(tx, id, secret);
         await writeAudit(tx, actor, 'client.create', id, clientDetail(settings));
@@ -117,8 +119,8 @@ async function update(
     if (!held) return undefined;
     const { current, limits, standing } = held;
     const settings = change(current);
-    requireNoWider(limits, current, settings);
-    await requireCatalogued(tx, policy, settings.scope);
+    requireChange(limits, current, settings);
+    await requireCatalogued(tx, policy, settings.scope, actor);
     await tx.query({
       name: 'update-client',
       text: `update client set auth_method = $2, grant_types = $3, scope = $4, audience = $5, resources = $6, claims = $7,
@@ -131,7 +133,8 @@ async function update(
     if (actor.clientId !== id && settings.scope.join(' ') !== current.scope.join(' ')) await narrowRegistration(tx, id, settings.scope);
     await writeAudit(tx, actor, 'client.update', id, clientChanges(current, settings));
     await keepAdministrator(tx, standing);
-    append(await appendChange(tx, settings.disabled && !current.disabled ? 'client' : 'client_record', id));
+    const endsTokens = (settings.disabled && !current.disabled) || isWidened(current.administers, settings.administers);
+    append(await appendChange(tx, endsTokens ? 'client' : 'client_record', id));
     return findClient(tx, id);
   });
 }
@@ -259,7 +262,9 @@ async function lock(tx: Queries, id: string, actor: Actor): Promise<Held | undef
   if (!row) return undefined;
   const current = clientOf(row);
   const limits = row.limits ?? undefined;
-  return isInPart(current, partOf(limits, actor.clientId))
+  // By its registration access token, which holds no scope, a client changes its own record and no other, whatever it administers.
+  const isOwn = actor.clientId === id && actor.scope.length === 0;
+  return isOwn || isInPart(current, partOf(limits, actor.clientId))
     ? { current, limits, standing: administratorStanding(current, row.now) }
     : undefined;
 }

@@ -63,7 +63,7 @@ async function insert(
   return db.transaction(async (tx) => {
     // What registers itself is of no part.
     requireUnlimited(await limitsOf(tx, actor));
-    await requireCatalogued(tx, policy, scope ?? []);
+    await requireCatalogued(tx, policy, scope ?? [], actor);
     const [row] = await tx.query<InitialTokenRow>({
       name: 'insert-initial-token',
       text: `insert into registration_token (verifier, name, scope, uses, expires_at) values ($1, $2, $3, $4, $5) returning ${COLUMNS}`,

@@ -27,7 +27,7 @@ async function register(
   return changing(db, announce, async (tx, append) => {
     const { initialTokenId } = access;
     if (initialTokenId !== undefined && !(await spendInitialToken(tx, initialTokenId))) return undefined;
-    await requireCatalogued(tx, policy, settings.scope);
+    await requireCatalogued(tx, policy, settings.scope, { scope: [] });
     await insertClientRow(tx, id, settings);
     await insertSecret(tx, id, secret);
     await insertRegistrationAccess(tx, id, access);

@@ -2,7 +2,7 @@
 import { type Part, requireUnlimited } from '../core/delegation.ts';
 import type { FieldProblem } from '../core/errors.ts';
 import type { Actor, ScopeCatalogue } from '../core/ports.ts';
-import { type CataloguedScope, type ScopePolicy, unknownScopeProblems, unknownScopes } from '../core/scope-catalogue.ts';
+import { type CataloguedScope, type ScopePolicy, unknownScopeFields, unknownScopes } from '../core/scope-catalogue.ts';
 import { writeAudit } from './audit.ts';
 import { partConditions } from './client-search.ts';
 import { type Db, isUniqueViolation, type Queries } from './db.ts';
@@ -136,39 +136,42 @@ async function remove(db: Db, name: string, actor: Actor): Promise<'removed' | '
 /**
  * Nothing is removed from the catalogue from here to the commit.
  *
+ * @param asker who registers or changes itself holds no scope: what is in the catalogue is not for it, nor the work of a comparison
  * @throws Problem `invalid_client_metadata` — a scope is unknown, and the catalogue is not open
  */
-export async function requireCatalogued(tx: Queries, policy: ScopePolicy, scope: readonly string[]): Promise<void> {
+export async function requireCatalogued(
+  tx: Queries,
+  policy: ScopePolicy,
+  scope: readonly string[],
+  asker: Pick<Actor, 'scope'>,
+): Promise<void> {
   if (policy === 'open' || scope.length === 0) return;
   await tx.query({ name: 'hold-scopes', text: 'lock table scope in row exclusive mode' });
-  const { unknown, known } = await findUnknown(tx, scope);
-  if (unknown.length > 0) throw unknownScopes(unknown, known);
+  const unknown = await uncatalogued(tx, policy, scope, asker.scope.length > 0 ? COMPARED_MAX : 0);
+  if (unknown.size > 0) throw unknownScopes(unknown);
 }
 
-/** What {@link requireCatalogued} will say, before anything is done. @returns by the scopes that are not in the catalogue */
-export async function uncatalogued(db: Queries, policy: ScopePolicy, scope: readonly string[]): Promise<ReadonlyMap<string, FieldProblem>> {
-  if (policy === 'open' || scope.length === 0) return new Map();
-  const { unknown, known } = await findUnknown(db, scope);
-  const problems = unknownScopeProblems(unknown, known);
-  return new Map(unknown.flatMap((name, index) => (problems[index] ? [[name, problems[index]]] : [])));
-}
-
-async function findUnknown(
+/** What to say of those that are not in the catalogue, if it is not open. */
+export async function uncatalogued(
   db: Queries,
+  policy: ScopePolicy,
   scope: readonly string[],
-): Promise<{ readonly unknown: readonly string[]; readonly known: readonly string[] }> {
+  comparedMax = COMPARED_MAX,
+): Promise<ReadonlyMap<string, FieldProblem>> {
+  if (policy === 'open' || scope.length === 0) return new Map();
   const unknown = await db.query<{ name: string }>({
     name: 'find-unknown-scopes',
     text: 'select name from unnest($1::text[]) as name where name not in (select name from scope where name = any($1))',
     values: [scope],
   });
-  if (unknown.length === 0) return { unknown: [], known: [] };
+  if (unknown.length === 0) return new Map();
   const known = await db.query<{ name: string }>({
     name: 'compare-scopes',
-    text: `select name from scope order by name limit ${COMPARED_MAX}`,
+    text: 'select name from scope order by name limit $1',
+    values: [comparedMax],
   });
   const names = (rows: readonly { readonly name: string }[]) => rows.map(({ name }) => name);
-  return { unknown: names(unknown), known: names(known) };
+  return unknownScopeFields(names(unknown), names(known));
 }
 
 /** As the triggers do, but all at once and in order: transactions of several statements would wait for each other. */

@@ -91,6 +91,7 @@ test('H06 what is not of its part is not there for a change, with a wrong tag or
 
 test('H06 there is no way out of the limits: each try is 403 and writes nothing', async () => {
   await createClient(server, { client_id: 'team-a-root', scope: 'auth:clients' });
+  await createClient(server, { client_id: 'team-a-retired', scope: 'read', administers: { prefix: 'team-a-' } });
   const rootSecret = (await call(root, 'GET', '/clients/team-a-root')).body.secrets[0].id;
   const from = await state(server);
   const administrator = (administers?: object) => ({ client_id: 'team-a-new', scope: 'auth:clients', ...(administers && { administers }) });
@@ -108,6 +109,10 @@ test('H06 there is no way out of the limits: each try is 403 and writes nothing'
     ['PATCH', '/clients/team-a-admin', { administers: null }],
     ['PATCH', '/clients/team-a-admin', { administers: { prefix: 'team-' } }],
     ['PUT', '/clients/team-a-admin', { scope: 'auth:clients' }],
+    // of itself nothing, but its tokens are out
+    ['PATCH', '/clients/team-a-admin', { scope: '', administers: null }],
+    ['PUT', '/clients/team-a-admin', {}],
+    ['PATCH', '/clients/team-a-retired', { administers: null }],
     // what it has not
     ['POST', '/clients', { client_id: 'team-a-new', scope: 'auth:keys' }],
     // an unlimited one that is in its part
@@ -128,6 +133,54 @@ test('H06 there is no way out of the limits: each try is 403 and writes nothing'
     assert.deepEqual([method, path, answer.status, answer.body.error], [method, path, 403, 'insufficient_scope'], JSON.stringify(body));
   }
   assert.deepEqual(await state(server), from);
+});
+
+test('H06 an export shows the hashes of its part, but not of administrators there that are limited less', async () => {
+  await createClient(server, { client_id: 'team-a-boss', scope: 'auth:clients' });
+  const hashed = async (token: string) => {
+    const { body } = await call(token, 'POST', '/clients/export', {});
+    const shown = body.items.map(({ client_id, secrets }: { client_id: string; secrets: object[] }) => [
+      client_id,
+      secrets.every((s) => 'hash' in s),
+    ]);
+    return new Map<string, boolean>(shown);
+  };
+  const ofTeam = await hashed(teamA);
+  assert.deepEqual(
+    ['team-a-1', 'team-a-admin', 'team-a-boss', 'team-b-1'].map((id) => ofTeam.get(id)),
+    [true, true, false, undefined],
+  );
+  assert.equal((await hashed(root)).get('team-a-boss'), true);
+  assert.equal((await call(root, 'DELETE', '/clients/team-a-boss')).status, 204);
+});
+
+test('H06 an import says nothing of clients outside of its part', async () => {
+  const load = async (token: string, query: string, ...clients: readonly object[]) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' };
+    const body = clients.map((client) => JSON.stringify(client)).join('\n');
+    return request(`${server.url}/clients/import${query}`, { method: 'POST', headers, body });
+  };
+  const from = await state(server);
+  for (const query of ['', '?dry_run=true', '?partial=true']) {
+    const answers = await Promise.all(
+      [
+        { client_id: 'team-b-1', scope: 'read' },
+        { client_id: 'team-b-1', scope: 'write' },
+        { client_id: 'team-b-none', scope: 'read' },
+      ].map((client) => load(teamA, query, client)),
+    );
+    const [same, ...others] = answers.map(({ status, body }) => [status, body]);
+    for (const other of others) assert.deepEqual(other, same, query);
+    assert.deepEqual([answers[0]?.status, answers[0]?.body.errors[0].pointer], [query === '' ? 403 : 200, '/0/client_id']);
+  }
+  const [same, other] = [{ scope: 'read' }, { scope: 'write' }].map((settings) => load(maker, '', { client_id: 'team-a-1', ...settings }));
+  assert.deepEqual((await same)?.body, (await other)?.body);
+  assert.equal((await same)?.status, 409);
+  assert.deepEqual(await state(server), from);
+  const mixed = await load(teamA, '?partial=true', { client_id: 'team-a-9' }, { client_id: 'team-b-9' });
+  assert.deepEqual([mixed.body.created, mixed.body.failed, mixed.body.errors[0].pointer], [1, 1, '/1/client_id']);
+  assert.equal((await load(teamA, '', { client_id: 'team-a-9' })).body.unchanged, 1);
+  assert.equal((await call(teamA, 'DELETE', '/clients/team-a-9')).status, 204);
 });
 
 test('H06 within its limits it does all that an administrator does, and makes administrators of the same or less', async () => {
@@ -158,9 +211,9 @@ test('H06 an import creates nothing outside of the part, says so before, and doe
   const wide = { client_id: 'team-a-wide', scope: 'auth:clients' };
   // Just as it is: to be told `unchanged` would be to be told that a guess is right.
   const theirs = { client_id: 'team-b-1', scope: 'read' };
-  assert.deepEqual(await load('', outside, wide), [403, undefined, undefined, ['/0', '/1']]);
-  assert.deepEqual(await load('?dry_run=true', outside, wide, theirs), [200, 0, 0, ['/0', '/1', '/2']]);
-  assert.deepEqual(await load('', theirs), [403, undefined, undefined, ['/0']]);
+  assert.deepEqual(await load('', outside, wide), [403, undefined, undefined, ['/0/client_id', '/1/scope']]);
+  assert.deepEqual(await load('?dry_run=true', outside, wide, theirs), [200, 0, 0, ['/0/client_id', '/1/scope', '/2/client_id']]);
+  assert.deepEqual(await load('', theirs), [403, undefined, undefined, ['/0/client_id']]);
   const another = await sendJson(
     'POST',
     `${server.url}/clients/import`,
@@ -170,15 +223,7 @@ test('H06 an import creates nothing outside of the part, says so before, and doe
   );
   assert.equal(another.status, 409);
   assert.deepEqual(await state(server), before);
-  assert.deepEqual(await load('?partial=true', outside, { client_id: 'team-a-imported' }), [200, 1, 0, ['/0']]);
-});
-
-test('H06 an export has no hashes of who administers more', async () => {
-  await createClient(server, { client_id: 'team-a-wider', scope: 'auth:clients' });
-  const { items } = (await call(teamA, 'POST', '/clients/export', {})).body;
-  const hasHashes = (id: string) =>
-    items.find(({ client_id }: { client_id: string }) => client_id === id).secrets.every((secret: object) => 'hash' in secret);
-  assert.deepEqual(['team-a-1', 'team-a-admin', 'team-a-wider'].map(hasHashes), [true, true, false]);
+  assert.deepEqual(await load('?partial=true', outside, { client_id: 'team-a-imported' }), [200, 1, 0, ['/0/client_id']]);
 });
 
 test('H07 a limit counts at once, for tokens that were issued before it as well', async () => {
@@ -194,10 +239,27 @@ test('H07 a limit counts at once, for tokens that were issued before it as well'
   assert.equal((await call(token, 'POST', '/scopes', { name: 'late' })).status, 403);
   assert.equal((await call(token, 'POST', '/revocations', { sub: 'team-b-1' })).status, 403);
   assert.deepEqual(await state(server), from);
-  await call(root, 'PATCH', '/clients/late', { administers: { prefix: 'team-b-' } });
-  assert.equal((await call(token, 'GET', '/clients/team-b-1')).status, 200);
-  await call(root, 'PATCH', '/clients/late', { administers: null });
-  assert.equal((await call(token, 'GET', '/clients/team-a-1')).status, 200);
+});
+
+test('H07 limits that are widened or taken away end the tokens that were issued before', async () => {
+  const late = await createClient(server, { client_id: 'wide', scope: 'auth:clients', administers: { prefix: 'team-b-1' } });
+  for (const change of [{ administers: { prefix: 'team-b-' } }, { administers: null }]) {
+    const token = await issueToken(server.url, late);
+    assert.equal((await call(root, 'PATCH', '/clients/wide', { client_name: 'Wide' })).status, 200);
+    assert.equal((await call(token, 'GET', '/clients/team-b-1')).status, 200);
+    assert.equal((await call(root, 'PATCH', '/clients/wide', change)).status, 200);
+    assert.equal((await call(token, 'GET', '/clients/team-b-1')).status, 401);
+    assert.equal((await call(await issueToken(server.url, late), 'GET', '/clients/team-b-1')).status, 200);
+  }
+});
+
+test('H07 a limited administrator that becomes an ordinary client is not unlimited by its old tokens', async () => {
+  for (const [index, changes] of [[{ scope: 'read', administers: null }], [{ scope: '' }, { administers: null }]].entries()) {
+    const token = await tokenOf({ client_id: `demoted-${index}`, scope: 'auth:clients', administers: { prefix: 'team-b-' } });
+    for (const change of changes) assert.equal((await call(root, 'PATCH', `/clients/demoted-${index}`, change)).status, 200);
+    assert.equal((await call(token, 'GET', '/clients/admin')).status, 401);
+    assert.equal((await call(token, 'PATCH', `/clients/demoted-${index}`, { scope: 'auth:clients' })).status, 401);
+  }
 });
 
 for (const administers of [{}, { prefix: '' }, { prefix: '-a' }, { prefix: 'a b' }, { created: false }, { prefix: 'a', x: 1 }, true, []]) {

@@ -149,6 +149,20 @@ test('C06 what an administrator has taken away the client does not take back; wh
   assert.deepEqual([(await put('a d')).status, (await put('a')).status, (await put('a d')).status], [200, 200, 200]);
 });
 
+test('C06 who registered when registration was open gives himself no further scopes once it is not', async () => {
+  const { clientId, access, path } = await registered(server, { scope: 'a' }, initial);
+  const write = (scope: string) => send('PUT', path, access, { client_id: clientId, scope });
+  assert.equal((await write('a b')).status, 200);
+  // As one that needed no initial token.
+  await server.database.query('update registration_access set registration_token_id = null where client_id = $1', [clientId]);
+  const refused = await write('a b c');
+  assert.deepEqual([refused.status, refused.body.error], [400, 'invalid_client_metadata']);
+  assert.equal((await write('b')).body.scope, 'b');
+  assert.equal((await send('PATCH', `/clients/${clientId}`, administrator, { scope: 'b d' })).status, 200);
+  assert.equal((await write('d')).body.scope, 'd');
+  assert.equal((await write('b d')).body.scope, 'b d');
+});
+
 test('C07 RFC 7592 §2.3: DELETE ends the client, its tokens and its registration access token, as an administrator’s does', async () => {
   const own = await registered(server, { scope: 'a' }, initial);
   const token = await issueToken(server.url, own);
@@ -219,6 +233,18 @@ test('C08 a client that was given an auth: scope is changed and deleted by an ad
   assert.equal((await send('PUT', own.path, own.access, { client_id: own.clientId, scope: 'a auth:introspect' })).status, 403);
   assert.equal((await send('DELETE', own.path, own.access)).status, 403);
   assert.equal((await stored(own.clientId)).scope, 'a auth:introspect');
+});
+
+test('C08 a client that administers others, or did, has its own record for its registration access token all the same', async () => {
+  const { clientId, access, path } = await registered(server, {}, initial);
+  const limit = (scope: string) => send('PATCH', `/clients/${clientId}`, administrator, { scope, administers: { prefix: 'team-' } });
+  assert.equal((await limit('auth:clients')).status, 200);
+  assert.equal((await send('PUT', path, access, { client_id: clientId })).status, 403);
+  assert.equal((await send('DELETE', path, access)).status, 403);
+  assert.equal((await limit('')).status, 200);
+  const written = await send('PUT', path, access, { client_id: clientId, administers: null });
+  assert.deepEqual([written.status, written.body.administers], [200, { prefix: 'team-' }]);
+  assert.equal((await send('DELETE', path, access)).status, 204);
 });
 
 test('C08 a client that an administrator made has no registration access token', async () => {

@@ -342,3 +342,19 @@ test('N04 who registered is in the audit: the source and the initial token, nobo
   const theirs = await sendJson('GET', `${open.url}/audit?target=${body.client_id}`, await issueToken(open.url, open.admin));
   assert.equal(theirs.body.items[0].detail.registration, 'open');
 });
+
+test('C02 AUTH_SCOPES=catalogue: an unknown scope is refused as RFC 7591 §3.2.2 has it, and nobody is told what is in the catalogue', async (t) => {
+  const own = await openServer({ AUTH_REGISTRATION: 'open', AUTH_SCOPES: 'catalogue' });
+  t.after(() => own.stop());
+  await sendJson('POST', `${own.url}/scopes`, await issueToken(own.url, own.admin), { name: 'invoices:read' });
+  const refusal = {
+    error: 'invalid_client_metadata',
+    error_description: 'the client metadata is not valid: /scope invoice:read is not in the scope catalogue',
+  };
+  const { status, body } = await register(own.url, { scope: 'invoice:read' });
+  assert.deepEqual([status, body], [400, refusal]);
+  const made = (await register(own.url, { scope: 'invoices:read' })).body;
+  const change = { client_id: made.client_id, scope: 'invoice:read' };
+  const replaced = await sendJson('PUT', `${own.url}/register/${made.client_id}`, made.registration_access_token, change);
+  assert.deepEqual([replaced.status, replaced.body], [400, refusal]);
+});

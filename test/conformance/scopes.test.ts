@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { OWN_SCOPES } from '../../src/core/scope.ts';
-import { createClient, issueToken, sendJson } from '../support/client.ts';
+import { createClient, issueToken, request, sendJson } from '../support/client.ts';
 import { rawRequest } from '../support/raw.ts';
 import { type InProcessServer, openServer } from '../support/server.ts';
 
@@ -218,4 +218,22 @@ test('H04 a scope that is given and removed at the same time is given and there,
     assert.equal(removed.status, [first, second].some(({ status }) => status === 201) ? 409 : 204);
   }
   assert.deepEqual(await strict.database.query('select scope from client_scope where scope not in (select name from scope)'), []);
+});
+
+test('H03 catalogue: an import says which lines have unknown scopes, before it as well, and the others can be created', async () => {
+  await sendJson('POST', `${strict.url}/scopes`, strictToken, { name: 'imports' });
+  const load = (query: string) =>
+    request(`${strict.url}/clients/import${query}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${strictToken}`, 'content-type': 'application/x-ndjson' },
+      body: '{"client_id":"h03-good","scope":"imports"}\n{"client_id":"h03-bad","scope":"imports inports"}',
+    });
+  const errors = [{ pointer: '/1/scope', detail: 'inports is not in the scope catalogue; did you mean imports?' }];
+  const from = await state(strict);
+  const [refused, dry] = [await load(''), await load('?dry_run=true')];
+  assert.deepEqual([refused.status, refused.body.error, refused.body.errors], [400, 'invalid_client_metadata', errors]);
+  assert.deepEqual(dry.body, { dry_run: true, created: 1, unchanged: 0, failed: 1, errors });
+  assert.deepEqual(await state(strict), from);
+  assert.deepEqual((await load('?partial=true')).body, { created: 1, unchanged: 0, failed: 1, errors });
+  assert.deepEqual((await load('?dry_run=true')).body, { dry_run: true, created: 0, unchanged: 1, failed: 1, errors });
 });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { editDistance } from '../../src/core/edit-distance.ts';
-import { unknownScopes } from '../../src/core/scope-catalogue.ts';
+import { unknownScopeFields, unknownScopes } from '../../src/core/scope-catalogue.ts';
 
 const KNOWN = ['invoices:read', 'invoices:write', 'mail', 'auth:clients', 'a', `${'x'.repeat(65)}`];
 
@@ -19,7 +20,7 @@ for (const [name, meant] of [
   ['x'.repeat(66), undefined],
 ] as const) {
   test(`of ${name.slice(0, 20)} ${meant ?? 'nothing'} is what may have been meant`, () => {
-    const [field] = unknownScopes([name], KNOWN).fields;
+    const [field] = unknownScopes(unknownScopeFields([name], KNOWN)).fields;
     assert.equal(field?.pointer, '/scope');
     assert.equal(field?.detail, `${name} is not in the scope catalogue${meant === undefined ? '' : `; did you mean ${meant}?`}`);
   });
@@ -27,8 +28,17 @@ for (const [name, meant] of [
 
 test('many unknown scopes make a short answer', () => {
   const names = Array.from({ length: 500 }, (_, n) => `${n}`.padEnd(600, 'x'));
-  const { fields } = unknownScopes(names, KNOWN);
+  const { fields } = unknownScopes(unknownScopeFields(names, KNOWN));
   assert.ok(JSON.stringify(fields).length < 4_000);
+});
+
+test('the comparison with a large catalogue does not hold up the others', () => {
+  const names = (count: number, seed: number) =>
+    Array.from({ length: count }, (_, n) => createHash('sha256').update(`${seed} ${n}`).digest('hex').slice(0, 48));
+  const [known, unknown] = [names(2_000, 1), names(1_000, 2)];
+  const since = performance.now();
+  unknownScopeFields(unknown, known);
+  assert.ok(performance.now() - since < 250);
 });
 
 test('the distance of two texts is a metric', () => {
