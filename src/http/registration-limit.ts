@@ -1,4 +1,4 @@
-/** Registrations without an initial access token, counted per source: one source cannot fill the database in an afternoon. */
+/** What clients without an initial access token write, counted per source: one source cannot fill the database in an afternoon. */
 import { HttpError } from './errors.ts';
 
 const WINDOW_SECONDS = 3_600;
@@ -15,7 +15,7 @@ export class RegistrationLimit {
   readonly #windows = new Map<string, Window>();
 
   /**
-   * To be called right before a client is made: of many at once each counts.
+   * To be called right before a client is made or replaced: of many at once each counts.
    *
    * @param now epoch seconds
    * @throws HttpError 429
@@ -25,7 +25,9 @@ export class RegistrationLimit {
     const window = this.#windows.get(source);
     if (window && window.endsAt > now) {
       if (window.registrations >= REGISTRATIONS_MAX)
-        throw new HttpError(429, 'too many clients were registered from this address', { 'retry-after': String(window.endsAt - now) });
+        throw new HttpError(429, 'too many clients were registered or changed from this address', {
+          'retry-after': String(window.endsAt - now),
+        });
       window.registrations++;
       return;
     }

@@ -66,6 +66,8 @@ async function replaceOwn(call: Call, deps: HttpDeps): Promise<Response> {
   const { client, token, actor } = await authorizeOwn(call, deps);
   requireUnprivileged(client);
   const document = await readJsonObject(call.request, JSON_TYPE);
+  // Nobody has let it in, and each change is a row in the audit and in the change log.
+  if (client.registrationAccess?.initialTokenId === undefined) deps.registration.limit.take(call.address, call.now);
   const asOf = { now: deps.clock(), mode: deps.registration.mode };
   const change = (current: Client) => {
     requireOwn(current, token);

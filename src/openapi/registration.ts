@@ -149,7 +149,7 @@ export const registrationOperations: Operations = {
     requestBody: { required: true, content: json(ref('ClientUpdate'), { 'another name': { client_id: 'billing', ...REGISTER_EXAMPLE } }) },
     responses: {
       200: { description: 'The client.', content: json(ref('RegisteredClient'), { 'a client': REGISTERED_EXAMPLE }) },
-      ...refused('oauth', [413, 415]),
+      ...refused('oauth', [413, 415, 429]),
       400: metadataRefused,
     },
   }),

@@ -199,7 +199,8 @@ test('C04 open: nobody needs a token, who sends one needs a good one, and its sc
 test('C04 open: 1,000 registrations an hour and source, then 429 with Retry-After; who has an initial token goes on', async () => {
   const crowded = await openServer({ AUTH_REGISTRATION: 'open' });
   try {
-    let left = 1_000;
+    const own = await register(crowded.url, {});
+    let left = 999;
     const statuses = new Set<number>();
     const one = async () => {
       while (left-- > 0) statuses.add((await register(crowded.url, {})).status);
@@ -212,6 +213,11 @@ test('C04 open: 1,000 registrations an hour and source, then 429 with Retry-Afte
     const seconds = Number(refused.headers.get('retry-after'));
     assert.ok(seconds > 3_000 && seconds <= 3_600, String(seconds));
     assert.deepEqual(await written(crowded), before);
+    const url = `${crowded.url}/register/${own.body.client_id}`;
+    const headers = { authorization: `Bearer ${own.body.registration_access_token}`, 'content-type': 'application/json' };
+    const put = await request(url, { method: 'PUT', headers, body: JSON.stringify({ client_id: own.body.client_id }) });
+    assert.equal(put.status, 429, 'nor can it go on by changing what is there');
+    assert.equal((await request(url, { method: 'DELETE', headers })).status, 204);
     assert.equal((await register(crowded.url, {}, await initialToken(crowded))).status, 201);
   } finally {
     await crowded.stop();
