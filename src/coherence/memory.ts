@@ -27,6 +27,7 @@ import { GenerationCache } from './generation-cache.ts';
 import { Membership } from './membership.ts';
 import type { Level, MemoryNumbers } from './numbers.ts';
 import type { Announcement, Bus, Clocks, NodeRegistry, Observer, SharedCache, Sleep } from './ports.ts';
+import { RecentChanges } from './recent-changes.ts';
 import { rememberedKeys } from './remembered-keys.ts';
 import { singleFlight } from './single-flight.ts';
 import { TokenCache } from './token-cache.ts';
@@ -112,7 +113,7 @@ export function openMemory(options: MemoryOptions): Memory {
   const records = new TokenCache(options.cacheBytesMax);
   const clients = new GenerationCache<string, KnownClient>(options.cacheBytesMax * CLIENTS_SHARE, clientBytes);
   /** Where a client last changed: a record that was read before it may arrive after it, and is not kept. */
-  const changedAt = new Map<string, number>();
+  const changed = new RecentChanges(monotonic);
   const keys = rememberedKeys(options.signingKeys, ensureFresh, now);
   const follower = new Follower(options.log, {
     get denied() {
@@ -122,7 +123,7 @@ export function openMemory(options: MemoryOptions): Memory {
       denied = rebuilt;
     },
     onClient(clientId, seq) {
-      changedAt.set(clientId, Math.max(seq, changedAt.get(clientId) ?? 0));
+      changed.note(clientId, seq);
       if ((clients.get(clientId)?.asOfSeq ?? seq) < seq) clients.delete(clientId);
     },
     onKeys: keys.forget,
@@ -241,7 +242,7 @@ export function openMemory(options: MemoryOptions): Memory {
     async find(clientId) {
       const known = await options.clients.find(clientId);
       if (known) follower.seen(known.asOfSeq);
-      if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {
+      if (known && known.asOfSeq >= changed.at(clientId)) {
         clients.set(clientId, known);
         cache?.keepClient(clientId, known);
       }
