@@ -1,5 +1,5 @@
 /** Client authentication at the token, revocation and introspection endpoints, RFC 6749 §2.3. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type AuthMethod, CLIENT_ID_PATTERN, type Client, type ClientSecret, hasEnded } from './clients.ts';
 import { OAuthError } from './errors.ts';
 import type { ClientDirectory, KnownClient } from './ports.ts';
@@ -88,7 +88,7 @@ function provenSecret(
 }
 
 function digest(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
+  return hash('sha256', secret, 'buffer');
 }
 
 /** The one answer to whoever is not who he says. @param reason for the log only */

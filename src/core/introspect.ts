@@ -35,8 +35,12 @@ export async function introspect(
 /** RFC 7662 §2.2. */
 export function introspectionResponse(active: ActiveToken | undefined, issuer: string): Readonly<Record<string, unknown>> {
   // First, because that is what is looked for; and again last, because no claim may change them.
-  const verdict = { active: true, token_type: 'Bearer' };
-  return active ? { ...verdict, ...accessTokenClaims(active.record, issuer), ...verdict } : { active: false };
+  if (!active) return { active: false };
+  const answer: Record<string, unknown> = { active: true, token_type: 'Bearer' };
+  Object.assign(answer, accessTokenClaims(active.record, issuer));
+  answer.active = true;
+  answer.token_type = 'Bearer';
+  return answer;
 }
 
 /** RFC 9701 §5: the answer as a JWT for this caller, without `sub` and `exp` of its own so that it cannot pass for an access token (§8.1). */

@@ -1,5 +1,5 @@
 /** Reference tokens: `at_`, 256 random bits in base64url (43 characters), 6 characters of checksum. */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /** What the client holds, a reference token or a JWT. Never stored, never logged. */
@@ -33,7 +33,7 @@ export function isJwt(token: AccessToken): boolean {
 }
 
 export function hashToken(token: AccessToken): TokenHash {
-  return createHash('sha256').update(token).digest('base64url') as TokenHash;
+  return hash('sha256', token, 'base64url') as TokenHash;
 }
 
 /** CRC-32 in base 62, six characters: the form secret scanners know from other tokens. */

@@ -153,9 +153,19 @@ export const ROOT_ROUTES: readonly (Route | OpenRoute)[] = [
   { method: 'GET', path: '/metrics', style: 'oauth', answerAlways: ({ metrics }) => metricsPage(metrics) },
 ];
 
+/** Without parameters in their paths, and asked for again and again: a listener may hand requests to them past the router. */
+const DIRECT: readonly string[] = ['/token', '/introspect', '/revoke'];
+
+export interface App {
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  /** what `fetch` would come to for a POST, by its path */
+  readonly direct: ReadonlyMap<string, (request: Request) => Promise<Response>>;
+}
+
 /** @param deps `undefined` while the start is not done: live, but every answer that needs a store is 503 */
-export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: () => HttpDeps | undefined): Hono {
+export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: () => HttpDeps | undefined): App {
   const app = new Hono();
+  const direct = new Map<string, (request: Request) => Promise<Response>>();
   const documentation = openDocumentation(issuer);
   const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
   const routes = [
@@ -164,15 +174,15 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
   ];
   for (const { route, path } of routes) {
     const count = metrics.route(route.method, route.path);
-    app.on(route.method, path, async (c) => {
+    const handle = async (request: Request, param: Call['param']) => {
       const since = performance.now();
-      const requestId = requestIdOf(c.req.raw);
+      const requestId = requestIdOf(request);
       let response: Response;
       try {
         response =
           'answerAlways' in route
-            ? await route.answerAlways({ request: c.req.raw, metrics, documentation })
-            : await respond(route, { request: c.req.raw, requestId, param: (name) => c.req.param(name) ?? '' }, deps());
+            ? await route.answerAlways({ request, metrics, documentation })
+            : await respond(route, { request, requestId, param }, deps());
       } catch (error) {
         if (error instanceof Unavailable && !('answerAlways' in route) && route.answer !== ready) metrics.refused(error.reason);
         response = errorResponse(error, route.style, log);
@@ -180,7 +190,9 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
       if (route.style === 'management') response.headers.set('x-request-id', requestId);
       count(response.status, performance.now() - since);
       return response;
-    });
+    };
+    app.on(route.method, path, (c) => handle(c.req.raw, (name) => c.req.param(name) ?? ''));
+    if (DIRECT.includes(route.path)) direct.set(path, (request) => handle(request, () => ''));
   }
   const countOther = metrics.route('other', 'other');
   const refuse = (error: unknown, style: ErrorStyle = 'oauth') => {
@@ -198,7 +210,7 @@ export function buildApp(issuer: string, log: Logger, metrics: Metrics, deps: ()
   }
   app.notFound(() => refuse(nothingHere()));
   app.onError((error) => refuse(error));
-  return app;
+  return { fetch: (request) => app.fetch(request), direct };
 }
 
 function respond(

@@ -92,6 +92,7 @@ export function parseForm(text: string): Form {
 
 /** `+` and `%XX`; a broken escape or bytes that are not UTF-8 are refused, never repaired. */
 export function formDecode(text: string): string | undefined {
+  if (!/[%+]/.test(text)) return text;
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {

@@ -1,9 +1,10 @@
 /** The listener on Node: limits, and what Node's parser hides from the application. On another runtime this file has a sibling. */
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Hono } from 'hono';
 import { toNodeHandler } from 'srvx/node';
+import type { App } from './app.ts';
 import { BODY_BYTES_MAX, IMPORT_BYTES_MAX } from './body.ts';
+import { answerDirectly } from './node-direct.ts';
 
 export interface Listener {
   /** Stops accepting and resolves when what is running has been answered, or has been cut off after `timeoutMs`. */
@@ -20,7 +21,13 @@ const LIMITS = {
 };
 
 /** Node keeps only the first of these when there are several; which of them a proxy in front has believed is unknown. */
-const ONCE = ['host', 'authorization', 'content-type', 'content-length'];
+const ONCE = new Map([
+  ['host', 1],
+  ['authorization', 2],
+  ['content-type', 4],
+  ['content-length', 8],
+]);
+const ONCE_LENGTHS = new Set([...ONCE.keys()].map(({ length }) => length));
 
 /** RFC 3986 §3.2.2 and a port. Anything else could shift where the path begins once it stands in a URL, and not all of these are hosts to URL. */
 const HOST = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
@@ -34,11 +41,11 @@ const TARGET = /^(?:\/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9._~-]*)+(?:\?|$)/;
 const SCOPE_TARGET =
   /^(?:\/(?!\.{1,2}\/)[A-Za-z0-9._~-]*)*\/scopes\/(?!\.{1,2}(?:\?|$))(?:[A-Za-z0-9._~:!'()*-]|%(?!2[DE]|3\d|4[1-9A-F]|5[0-9A]|5F|6[1-9A-F]|7[0-9A]|7E)[2-7][0-9A-F])+(?:\?|$)/;
 
-const IMPORT = /\/clients\/import(?:\?|$)/;
+const IMPORT = /\/clients\/import$/;
 
 /** @param onError what goes wrong while an answer is being sent, as when the peer has gone away */
 export async function listen(
-  app: Hono,
+  app: App,
   {
     host,
     port,
@@ -61,13 +68,15 @@ export async function listen(
       response.end(JSON.stringify({ error: 'invalid_request', error_description: problem }));
       return;
     }
+    const [path = ''] = (request.url ?? '').split('?', 1);
+    const direct = request.method === 'POST' ? app.direct.get(path) : undefined;
     // A `throw` before there is a promise lands here as well: it would end the process.
-    new Promise((resolve) => resolve((IMPORT.test(request.url ?? '') ? handleImport : handle)(request, response))).catch(
-      (error: unknown) => {
-        onError(error);
-        response.destroy();
-      },
-    );
+    new Promise((resolve) =>
+      resolve(direct ? answerDirectly(direct, request, response) : (IMPORT.test(path) ? handleImport : handle)(request, response)),
+    ).catch((error: unknown) => {
+      onError(error);
+      response.destroy();
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => resolve());
@@ -76,11 +85,11 @@ export async function listen(
 }
 
 function headerProblem(request: IncomingMessage): string | undefined {
-  if (ONCE.some((name) => count(request, name) > 1)) return 'a header that may come once was repeated';
+  if (isRepeated(request)) return 'a header that may come once was repeated';
   // RFC 9112 §3.2.2: the absolute form is to be taken as well; only its path counts, as the issuer comes from the configuration.
   request.url = /^https?:\/\/[^/?#]+(\/.*)$/i.exec(request.url ?? '')?.[1] ?? request.url;
   const { host = '', 'transfer-encoding': encoding } = request.headers;
-  if (!HOST.test(host) || (host !== '' && !URL.canParse(`http://${host}`)) || !isTarget(request.url ?? '')) {
+  if (!isHost(host) || !isTarget(request.url ?? '')) {
     return 'the host or the request target is malformed';
   }
   // RFC 9112 §6.1: another coding than chunked would be taken for plain bytes, and HTTP/1.0 has none.
@@ -92,10 +101,26 @@ function isTarget(target: string): boolean {
   return TARGET.test(target) || SCOPE_TARGET.test(target);
 }
 
-function count({ rawHeaders }: IncomingMessage, name: string): number {
-  let found = 0;
-  for (let index = 0; index < rawHeaders.length; index += 2) if (rawHeaders[index]?.toLowerCase() === name) found++;
-  return found;
+let lastHost = '';
+
+/** One name after the other is the same. */
+function isHost(host: string): boolean {
+  if (host === lastHost) return true;
+  if (!HOST.test(host) || (host !== '' && !URL.canParse(`http://${host}`))) return false;
+  lastHost = host;
+  return true;
+}
+
+function isRepeated({ rawHeaders }: IncomingMessage): boolean {
+  let seen = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    const bit = ONCE_LENGTHS.has(name.length) ? ONCE.get(name.toLowerCase()) : undefined;
+    if (bit === undefined) continue;
+    if ((seen & bit) !== 0) return true;
+    seen |= bit;
+  }
+  return false;
 }
 
 async function drain(server: Server, timeoutMs: number): Promise<void> {
