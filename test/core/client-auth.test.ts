@@ -117,7 +117,7 @@ async function workOf(t: TestContext, credentials: ClientCredentials): Promise<R
       return directory.find(id);
     },
   };
-  const digests = t.mock.method(crypto, 'createHash');
+  const digests = t.mock.method(crypto, 'hash');
   const comparisons = t.mock.method(crypto, 'timingSafeEqual');
   syncBuiltinESMExports();
   try {

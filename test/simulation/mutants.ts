@@ -99,7 +99,7 @@ const LOG: readonly Mutant[] = [
   },
   {
     name: 'a client record that arrives late is kept',
-    edits: [['memory', 'if (known && known.asOfSeq >= (changedAt.get(clientId) ?? 0)) {', 'if (known !== undefined) {']],
+    edits: [['memory', 'if (known && known.asOfSeq >= changed.at(clientId)) {', 'if (known !== undefined) {']],
     seed: 78,
   },
   {
