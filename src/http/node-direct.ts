@@ -12,8 +12,8 @@ export type Handler = (request: Request) => Promise<Response>;
 export async function answerDirectly(handler: Handler, message: IncomingMessage, response: ServerResponse): Promise<void> {
   const answer = await handler(new DirectRequest(message) as unknown as Request);
   // In one piece: srvx would write the head and the body apart.
-  const { status, headers, body } = (answer as NodeResponse)._toNodeResponse();
-  response.writeHead(status, headers);
+  const { status, statusText, headers, body } = (answer as NodeResponse)._toNodeResponse();
+  response.writeHead(status, statusText, headers);
   response.end(body);
 }
 
